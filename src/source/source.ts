@@ -1,0 +1,85 @@
+/** What can be backed up. Each kind of store is one adapter of this interface; `suite.ts` is what each of them must pass. */
+import type { DirectoryEntry, Problem, SnapshotFiles } from '../repository/entry.ts';
+import type { RawName } from '../base/raw-name.ts';
+
+/** How the content of a store hangs together in time. */
+export type Consistency = 'quiesced' | 'transactional' | 'crash-consistent' | 'live';
+
+/** The part of `manifest.json` that every source writes: what was read, from what, at which moment. */
+export interface StoreManifest {
+  readonly kind: string;
+  /** ISO 8601; the moment that the content belongs to. */
+  readonly moment: string;
+  readonly consistency: Consistency;
+  readonly counts: Readonly<Record<string, number>>;
+  readonly problems: readonly Problem[];
+  /** What was left out by intent, each with its reason. */
+  readonly leftOut: readonly { readonly subject: string; readonly because: string }[];
+  /** What only this kind of source knows: tables with fingerprints, server versions … JSON. */
+  readonly detail: unknown;
+}
+
+export interface CaptureContext {
+  /** The store's name in `holdfast.yaml`. */
+  readonly store: string;
+  readonly startedAt: Date;
+  readonly signal: AbortSignal;
+  /** Something was left out, changed or became unreadable; the run ends as incomplete. */
+  problem(problem: Problem): void;
+  /** A sentence about what is going on now, for progress displays. */
+  step(sentence: string): void;
+}
+
+/** A store that stands still for the backup: a snapshot transaction, a quiesced folder. Disposing it lets the store go. */
+export interface Capture extends AsyncDisposable {
+  /** Absolute paths that the snapshot speaks for, as restic records them. */
+  readonly paths: readonly RawName[];
+  readonly root: DirectoryEntry;
+  /** How many contents of the kind `stream` may be read at once. */
+  readonly parallel: number;
+  /** Called after all of `root` was read. Throws when what was read cannot be accounted for. */
+  manifest(): Promise<StoreManifest>;
+}
+
+/** How a restore writes what it has. */
+export interface RestoreRequest {
+  /** Only this part: a path of a directory, `schema.table` of a database. Undefined means all. */
+  readonly part?: string | undefined;
+  /** Somewhere else than where the store was: a folder, another database name. Nothing that exists is ever overwritten there. */
+  readonly into?: string | undefined;
+  readonly signal: AbortSignal;
+  step(sentence: string): void;
+  /** Bytes of content written since the last call. */
+  progress(bytes: number): void;
+}
+
+/** One comparison between what was backed up and what stands there now. */
+export interface ProofLine {
+  readonly subject: string;
+  readonly equal: boolean;
+  /** `1,200 rows, fingerprint equal`, or what differs. */
+  readonly detail: string;
+}
+
+export interface RestoreReport {
+  /** Where the restored content stands now. */
+  readonly target: string;
+  /** Where the content that stood there before was kept, when there was any. */
+  readonly kept?: string | undefined;
+  readonly counts: Readonly<Record<string, number>>;
+  readonly proof: readonly ProofLine[];
+}
+
+export interface Source {
+  readonly kind: string;
+  /** Can it be read, with everything that a backup needs? Throws one error that names all that is missing. */
+  check(): Promise<void>;
+  capture(context: CaptureContext): Promise<Capture>;
+  /**
+   * Rebuilds the store, or a part, beside what is there; proves it against the manifest; then puts it in place by rename
+   * and keeps the old. Throws `restore-unproven` (and puts nothing in place) when a comparison fails.
+   */
+  restore(files: SnapshotFiles, manifest: StoreManifest, request: RestoreRequest): Promise<RestoreReport>;
+  /** Compares the store as it stands now with a manifest; changes nothing. */
+  compare(manifest: StoreManifest): Promise<readonly ProofLine[]>;
+}
