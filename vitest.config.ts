@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** The fast tests: no servers, no privileges, no network. They run on every `npm test`. */
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'test/fast/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 10_000,
+  },
+});
