@@ -38,7 +38,12 @@ export const FOLDERS: readonly FolderRule[] = [
     testFace: ['suite', 'memory'],
     packages: [],
   },
-  { folder: 'stack', holds: 'what we were asked to protect', face: ['config', 'stack'], packages: ['yaml', 'zod'] },
+  {
+    folder: 'stack',
+    holds: 'what we were asked to protect',
+    face: ['config', 'stack', 'secret-reference', 'write-config'],
+    packages: ['yaml', 'zod'],
+  },
   { folder: 'operation', holds: 'the verbs: where stack, source and repository meet', packages: [] },
   { folder: 'cli', holds: 'one file a command: parse, call the operation, render', packages: ['commander', 'pg'] },
 ];

@@ -1,0 +1,99 @@
+/** Reads and checks `holdfast.yaml`. */
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import { HoldfastError, messageOf, systemCode } from '../base/errors.ts';
+import { describeIssues, placeOf, type ConfigProblem } from './config-problem.ts';
+import { parseDuration } from './duration.ts';
+import { configSchema, type ConfigFile } from './schema.ts';
+import { parseSecretReference, resolvePath, type SecretReference } from './secret-reference.ts';
+import type { RepositoryPlace, Stack, Store } from './stack.ts';
+
+export { configJsonSchema } from './schema.ts';
+
+/** Reads the stack that the file declares. Throws `no-config`, `config` or `secret-exposed`; the message names every problem. */
+export async function readConfig(file: string): Promise<Stack> {
+  const path = resolve(file);
+  try {
+    return parseConfig(await readFile(path, 'utf8'), path);
+  } catch (error) {
+    if (error instanceof HoldfastError) throw error;
+    if (systemCode(error) === 'ENOENT') {
+      throw new HoldfastError('no-config', `there is no ${path}`, { hint: 'Run `holdfast init` to write one.', cause: error });
+    }
+    throw new HoldfastError('config', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** The stack that the text of a `holdfast.yaml` declares; `file` is its absolute path. */
+export function parseConfig(text: string, file: string): Stack {
+  const lines = new LineCounter();
+  // Without pretty errors: they quote the line, and a secret may stand on it.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    fail(file, document.errors.map((error) => ({ ...placeOf(lines, error.pos[0]), subject: '', message: sentence(error.message), exposed: false })));
+  }
+  const result = configSchema.safeParse(document.toJS() ?? {});
+  if (!result.success) fail(file, describeIssues(document, lines, result.error.issues));
+  return toStack(result.data, dirname(file));
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+function fail(file: string, problems: readonly ConfigProblem[]): never {
+  const shown = problems.map(({ line, column, subject, message }) => {
+    const place = `${basename(file)}:${line}:${column}`;
+    return subject === '' ? `${place} ${message}` : `${place} ${subject}: ${message}`;
+  });
+  const exposed = problems.some((problem) => problem.exposed);
+  throw new HoldfastError(exposed ? 'secret-exposed' : 'config', shown.join('\n'), {
+    hint: exposed ? `Take the secret out of ${file}, and change it if others may have seen it.` : `Correct ${file}.`,
+  });
+}
+
+function toStack(config: ConfigFile, folder: string): Stack {
+  return {
+    name: config.stack,
+    folder,
+    stores: Object.entries(config.stores).map(([name, store]) => toStore(name, store, folder)),
+    repositories: Object.entries(config.repositories).map(([name, { path, password }]): RepositoryPlace => {
+      return { name, path: resolvePath(folder, path), password: checkedReference(password, folder) };
+    }),
+  };
+}
+
+function toStore(name: string, store: ConfigFile['stores'][string], folder: string): Store {
+  const { postgres, directory, exclude, tier, owner, mode, objective, backup, because } = store;
+  const common = {
+    name,
+    tier: tier ?? 'important',
+    backup: backup ?? true,
+    ...(because !== undefined && { because }),
+    ...(owner !== undefined && { owner }),
+    ...(mode !== undefined && { mode: Number.parseInt(mode, 8) }),
+    ...(objective !== undefined && { objective: toObjective(objective) }),
+  };
+  if (postgres === undefined) return { ...common, kind: 'directory', path: resolvePath(folder, directory ?? ''), exclude: exclude ?? [] };
+  const { url, password, databases, globals } = postgres;
+  return {
+    ...common,
+    kind: 'postgres',
+    url,
+    ...(password !== undefined && { password: checkedReference(password, folder) }),
+    ...(databases !== undefined && { databases }),
+    globals: globals ?? true,
+  };
+}
+
+function toObjective({ rpo, rto }: { rpo?: string | undefined; rto?: string | undefined }): NonNullable<Store['objective']> {
+  return { ...(rpo !== undefined && { rpoMs: parseDuration(rpo) }), ...(rto !== undefined && { rtoMs: parseDuration(rto) }) };
+}
+
+/** The schema has accepted the text already. */
+function checkedReference(text: string, folder: string): SecretReference {
+  const reference = parseSecretReference(text, folder);
+  if (reference === undefined) throw new HoldfastError('internal', 'the schema accepted what is no reference to a secret');
+  return reference;
+}

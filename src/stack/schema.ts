@@ -1,0 +1,118 @@
+/** What may stand in `holdfast.yaml`, and what one day will. */
+import { z } from 'zod';
+import { parseSecretReference, SECRET_FORMS } from './secret-reference.ts';
+import { TIERS } from './stack.ts';
+
+const NAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u;
+
+const name = z
+  .string()
+  .max(100)
+  .regex(NAME, { error: 'must be a name: letters, digits, ".", "_" and "-", beginning with a letter or digit' });
+
+/** Marks an issue that is about a secret standing in the file. */
+export const EXPOSED = { exposed: true } as const;
+
+const secretReference = z.string().superRefine((text, context) => {
+  if (parseSecretReference(text, '/') !== undefined) return;
+  const message = `must say where the secret is to be found (${SECRET_FORMS}); the secret itself never stands in this file`;
+  context.addIssue({ code: 'custom', message, params: EXPOSED });
+});
+
+const repositoryPassword = secretReference.refine((text) => text !== 'pgpass', {
+  error: 'cannot be pgpass, which holds the passwords of databases only; use env:NAME, file:PATH or exec:COMMAND',
+});
+
+const postgresUrl = z.string().superRefine((text, context) => {
+  const problem = problemOfPostgresUrl(text);
+  if (problem !== undefined) context.addIssue({ code: 'custom', ...problem });
+});
+
+/** What is wrong with the URL of a database; never repeats the URL, for it may hold a password. */
+export function problemOfPostgresUrl(text: string): { readonly message: string; readonly params?: typeof EXPOSED } | undefined {
+  const message = 'holds a password; take it out and add `password: env:NAME` (or file:PATH, exec:COMMAND), or put it into ~/.pgpass';
+  if (/^[a-z]+:\/\/[^/@]*:[^/@?#]+@/i.test(text) || /[?&](password|sslpassword)=/i.test(text)) return { message, params: EXPOSED };
+  const valid = /^postgres(ql)?:\/\//.test(text) && (URL.canParse(text) || /^\w+:\/\/[^@]*@?[\w.,:-]+(\/|$)/.test(text));
+  if (!valid) return { message: 'must be the URL of a database, like postgresql://user@host:5432/database' };
+  return URL.canParse(text) && new URL(text).password !== '' ? { message, params: EXPOSED } : undefined;
+}
+
+const duration = z.string().regex(/^\d+(\.\d+)?(s|m|h|d)$/, { error: 'must be a duration like 30s, 15m, 1h or 7d' });
+
+const objective = z.strictObject({
+  rpo: duration.optional().describe('How much may be lost at most, as a duration'),
+  rto: duration.optional().describe('How long it may take at most to come back'),
+});
+
+const postgres = z.strictObject({
+  url: postgresUrl.describe('postgresql://user@host:5432/database, without a password'),
+  password: secretReference.optional().describe(`Where the password is to be found: ${SECRET_FORMS}`),
+  databases: z.array(z.string().min(1)).nonempty().optional().describe('Names, or patterns with *; without it, the database of the URL'),
+  globals: z.boolean().optional().describe('Roles and other things of the whole server; true unless said otherwise'),
+});
+
+const store = z
+  .strictObject({
+    postgres: postgres.optional().describe('A database of a Postgres server'),
+    directory: z.string().min(1).optional().describe('A folder of this host, relative to this file'),
+    exclude: z.array(z.string().min(1)).optional().describe('Patterns of what to leave out of a directory'),
+    tier: z.enum(TIERS).optional().describe('How much the store matters; important unless said otherwise'),
+    owner: z.string().regex(/^[^:\s]+(:[^:\s]+)?$/, { error: 'must be user:group, by name or number, in quotes' }).optional(),
+    mode: z.string().regex(/^0?[0-7]{3,4}$/, { error: 'must be an octal mode in quotes, like "0700"' }).optional(),
+    objective: objective.optional(),
+    backup: z.boolean().optional().describe('false for what is left out on purpose'),
+    because: z.string().min(1).optional().describe('Why it is left out'),
+  })
+  .superRefine((value, context) => {
+    const kinds = [value.postgres, value.directory].filter((kind) => kind !== undefined).length;
+    if (kinds !== 1) context.addIssue({ code: 'custom', message: 'must say what it is, with exactly one of: postgres, directory' });
+    if (value.exclude !== undefined && value.postgres !== undefined) {
+      context.addIssue({ code: 'custom', path: ['exclude'], message: 'is for directories only' });
+    }
+    if (value.backup === false && value.because === undefined) {
+      context.addIssue({ code: 'custom', path: ['backup'], message: 'is false without a reason; add `because: …`' });
+    }
+  });
+
+const repository = z.strictObject({
+  path: z.string().min(1).describe('A folder of this host, relative to this file'),
+  password: repositoryPassword.describe('Where the password is to be found'),
+});
+
+/** The whole file. */
+export const configSchema = z.strictObject({
+  stack: name.describe('The name of the stack'),
+  stores: z.record(name, store).describe('Everything that holds state, by name'),
+  repositories: z.record(name, repository).describe('Where snapshots are kept, by name; the first is used when none is named'),
+});
+
+export type ConfigFile = z.infer<typeof configSchema>;
+
+/** For completion in editors: `# yaml-language-server: $schema=…`. */
+export function configJsonSchema(): unknown {
+  return z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' });
+}
+
+interface KnownKeys {
+  readonly now: readonly string[];
+  /** Part of the design, not built yet: a clearer answer than "unknown key". */
+  readonly later: readonly string[];
+}
+
+const KEYS = {
+  file: { now: Object.keys(configSchema.shape), later: ['plans', 'drill', 'alert', 'compose', 'include'] },
+  store: {
+    now: Object.keys(store.shape),
+    later: ['redis', 'volume', 's3', 'bucket', 'keys', 'configuration', 'quiesce', 'service'],
+  },
+  postgres: { now: Object.keys(postgres.shape), later: ['service', 'physical', 'wal', 'tables'] },
+  objective: { now: Object.keys(objective.shape), later: [] },
+  repository: { now: Object.keys(repository.shape), later: ['s3', 'sftp', 'credentials', 'limit', 'retry'] },
+} as const satisfies Record<string, KnownKeys>;
+
+/** The keys that belong at this place of the file. */
+export function keysAt(path: readonly PropertyKey[]): KnownKeys {
+  if (path.length === 0) return KEYS.file;
+  if (path.length === 2) return path[0] === 'repositories' ? KEYS.repository : KEYS.store;
+  return path.at(-1) === 'objective' ? KEYS.objective : KEYS.postgres;
+}

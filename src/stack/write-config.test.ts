@@ -1,0 +1,102 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseConfig } from './config.ts';
+import { TIERS, type Stack, type Store } from './stack.ts';
+import { planConfig, renderConfig } from './write-config.ts';
+
+const FOLDER = '/srv/tempo';
+
+describe('planConfig', () => {
+  it('names stores after databases and folders, each once', () => {
+    const stack = planConfig({
+      folder: FOLDER,
+      postgres: ['postgresql://db/tempo', 'postgresql://other/tempo?sslmode=require', 'postgresql://db', 'postgresql://db/caf%C3%A9%20bar'],
+      directories: ['photos', '/data/photos', '../tempo', '.'],
+      repository: 'backup',
+    });
+    expect(stack.stores.map(({ name }) => name)).toEqual(['tempo', 'tempo-2', 'database', 'café-bar', 'photos', 'photos-2', 'tempo-3', 'tempo-4']);
+    expect(stack.name).toBe('tempo');
+    expect(stack.repositories).toEqual([{ name: 'local', path: '/srv/tempo/backup', password: { from: 'env', name: 'HOLDFAST_PASSWORD' } }]);
+  });
+
+  it('refuses a URL with a password without repeating it', () => {
+    const plan = (url: string) => () => planConfig({ folder: FOLDER, postgres: [url], directories: [], repository: 'r' });
+    expect(plan('postgresql://a:hunter2@db/x')).toThrow(expect.objectContaining({ code: 'secret-exposed' }));
+    expect(plan('postgresql://a:hunter2@db/x')).not.toThrow('hunter2');
+    expect(plan('mysql://db/x')).toThrow(expect.objectContaining({ code: 'usage' }));
+  });
+});
+
+describe('renderConfig', () => {
+  it('writes what a person would', () => {
+    const stack = planConfig({
+      folder: FOLDER,
+      stack: 'tempo-insights',
+      postgres: ['postgresql://tempo@localhost/tempo'],
+      directories: ['jump-logs'],
+      repository: '/backup/tempo',
+      passwordFile: 'holdfast.password',
+    });
+    expect(renderConfig(stack)).toMatchInlineSnapshot(`
+      "# What Holdfast protects, and where it keeps the copies.
+      # Paths are relative to this file. Secrets never stand here, only where to find them:
+      # env:NAME, file:PATH, exec:COMMAND, and for databases pgpass (the file ~/.pgpass).
+
+      stack: tempo-insights
+
+      # Everything that holds state. Tiers: critical, important, rebuildable, temporary.
+      stores:
+        tempo:
+          postgres:
+            url: postgresql://tempo@localhost/tempo
+            globals: true # roles, and what else belongs to the whole server
+          tier: critical
+        jump-logs:
+          directory: ./jump-logs
+          tier: important
+
+      # Where snapshots are kept, in the format of restic. Without its password a repository is lost: keep a copy elsewhere.
+      repositories:
+        local:
+          path: /backup/tempo
+          password: file:./holdfast.password
+      "
+    `);
+  });
+
+  it('reads back as the same stack, whatever names and paths are in it', () => {
+    const name = fc.stringMatching(/^[a-zé0-9][a-z0-9._-]{0,12}$/);
+    const path = fc.array(fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme' }).filter((part) => !/[/\0]|^\.{1,2}$/.test(part)), { maxLength: 3 });
+    const absolute = fc.tuple(fc.constantFrom(FOLDER, '/data'), path).map(([base, parts]) => [base, ...parts].join('/'));
+    const duration = fc.nat(1e9);
+    const common = {
+      tier: fc.constantFrom(...TIERS),
+      backup: fc.constant(true),
+      owner: fc.constantFrom('1000:1000', 'ada', 'ada:staff', '0'),
+      mode: fc.nat(0o7777).map((mode) => mode | 0o100),
+      objective: fc.record({ rpoMs: duration, rtoMs: duration }, { requiredKeys: [] }),
+    };
+    const optional = { requiredKeys: ['tier', 'backup'] as const };
+    const password = fc.oneof(
+      fc.record({ from: fc.constant('file' as const), path: absolute }),
+      fc.record({ from: fc.constant('exec' as const), command: fc.string({ minLength: 1, unit: 'grapheme' }), folder: fc.constant(FOLDER) }),
+    );
+    const directory = fc.record({ kind: fc.constant('directory' as const), path: absolute, exclude: fc.array(fc.string({ minLength: 1, unit: 'grapheme' }), { maxLength: 2 }) });
+    const postgres = fc.record(
+      { kind: fc.constant('postgres' as const), url: fc.constant('postgresql://a@b/c#d'), password, databases: fc.array(fc.string({ minLength: 1 }), { minLength: 1 }), globals: fc.boolean() },
+      { requiredKeys: ['kind', 'url', 'globals'] },
+    );
+    const stores = fc.dictionary(name, fc.tuple(fc.record(common, optional), fc.oneof(directory, postgres)), { maxKeys: 4 }).map((byName) =>
+      // JavaScript sorts keys that look like numbers to the front, so the order of such names is not kept.
+      Object.entries(byName).map(([key, [shared, kind]]): Store => ({ name: key, ...shared, ...kind })),
+    );
+    const repository = fc.record({ name, path: absolute, password });
+    const stack: fc.Arbitrary<Stack> = fc.record({ name, folder: fc.constant(FOLDER), stores, repositories: repository.map((one) => [one]) });
+    fc.assert(
+      fc.property(stack, (value) => {
+        expect(parseConfig(renderConfig(value), `${FOLDER}/holdfast.yaml`)).toEqual(value);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

@@ -1,0 +1,153 @@
+/** Writes the `holdfast.yaml` of `holdfast init`, the way a person would. */
+import { basename, relative } from 'node:path';
+import { stringify } from 'yaml';
+import { HoldfastError } from '../base/errors.ts';
+import { formatDuration } from './duration.ts';
+import { problemOfPostgresUrl } from './schema.ts';
+import { formatSecretReference, resolvePath, type SecretReference } from './secret-reference.ts';
+import type { Stack, Store } from './stack.ts';
+
+/** What the flags of `holdfast init` say. */
+export interface InitFlags {
+  /** Where `holdfast.yaml` will lie; paths are relative to it. */
+  readonly folder: string;
+  readonly stack?: string | undefined;
+  readonly postgres: readonly string[];
+  readonly directories: readonly string[];
+  readonly repository: string;
+  readonly passwordFile?: string | undefined;
+}
+
+/** The stack that the flags describe, with a name for each store. Throws `usage` or `secret-exposed`. */
+export function planConfig(flags: InitFlags): Stack {
+  const { folder } = flags;
+  const taken = new Set<string>();
+  const databases = flags.postgres.map((url): Store => {
+    const problem = problemOfPostgresUrl(url);
+    if (problem?.params !== undefined) {
+      throw new HoldfastError('secret-exposed', 'the URL given with --postgres holds a password, and others can see the command line', {
+        hint: 'Leave the password out and put it into ~/.pgpass; it may also stand in an environment variable: then edit holdfast.yaml to say `password: env:NAME`.',
+      });
+    }
+    if (problem !== undefined) throw new HoldfastError('usage', `what is given with --postgres ${problem.message}`);
+    return { name: uniqueName(databaseOf(url), taken), kind: 'postgres', tier: 'critical', backup: true, url, globals: true };
+  });
+  const directories = flags.directories.map((path): Store => {
+    const absolute = resolvePath(folder, path);
+    return { name: uniqueName(basename(absolute), taken), kind: 'directory', tier: 'important', backup: true, path: absolute, exclude: [] };
+  });
+  const password: SecretReference =
+    flags.passwordFile === undefined
+      ? { from: 'env', name: 'HOLDFAST_PASSWORD' }
+      : { from: 'file', path: resolvePath(folder, flags.passwordFile) };
+  return {
+    name: flags.stack ?? toName(basename(folder), 'stack'),
+    folder,
+    stores: [...databases, ...directories],
+    repositories: [{ name: 'local', path: resolvePath(folder, flags.repository), password }],
+  };
+}
+
+function databaseOf(url: string): string {
+  const path = /^\w+:\/\/[^/]*\/([^?#]*)/.exec(url)?.[1] ?? '';
+  try {
+    return decodeURIComponent(path) || 'database';
+  } catch {
+    return path;
+  }
+}
+
+/** `text` as a name of the configuration. */
+function toName(text: string, otherwise: string): string {
+  const name = text.replaceAll(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[._-]+/, '').replace(/-+$/, '').slice(0, 90);
+  return name === '' ? otherwise : name;
+}
+
+function uniqueName(text: string, taken: Set<string>): string {
+  const base = toName(text, 'store');
+  let name = base;
+  for (let count = 2; taken.has(name); count++) name = `${base}-${count}`;
+  taken.add(name);
+  return name;
+}
+
+/** The text of a `holdfast.yaml` that reads as this stack. */
+export function renderConfig(stack: Stack): string {
+  const from = stack.folder;
+  return [
+    '# What Holdfast protects, and where it keeps the copies.',
+    '# Paths are relative to this file. Secrets never stand here, only where to find them:',
+    '# env:NAME, file:PATH, exec:COMMAND, and for databases pgpass (the file ~/.pgpass).',
+    '',
+    `stack: ${scalar(stack.name)}`,
+    '',
+    '# Everything that holds state. Tiers: critical, important, rebuildable, temporary.',
+    ...(stack.stores.length === 0 ? ['stores: {}'] : ['stores:', ...stack.stores.flatMap((store) => indent(renderStore(store, from), '  '))]),
+    '',
+    '# Where snapshots are kept, in the format of restic. Without its password a repository is lost: keep a copy elsewhere.',
+    ...(stack.repositories.length === 0 ? ['repositories: {}'] : ['repositories:']),
+    ...stack.repositories.flatMap(({ name, path, password }) => [
+      `  ${scalar(name)}:`,
+      `    path: ${scalar(shortPath(path, from))}`,
+      `    password: ${scalar(renderReference(password, from))}`,
+    ]),
+    '',
+  ].join('\n');
+}
+
+function renderStore(store: Store, from: string): string[] {
+  const { tier, owner, mode, objective, backup, because } = store;
+  const common = [
+    `tier: ${tier}`,
+    ...(owner === undefined ? [] : [`owner: ${JSON.stringify(owner)}`]),
+    ...(mode === undefined ? [] : [`mode: "${mode.toString(8).padStart(4, '0')}"`]),
+    ...(objective === undefined ? [] : [`objective: ${renderObjective(objective)}`]),
+    ...(backup ? [] : ['backup: false']),
+    ...(because === undefined ? [] : [`because: ${scalar(because)}`]),
+  ];
+  return [`${scalar(store.name)}:`, ...indent([...renderKind(store, from), ...common], '  ')];
+}
+
+function renderKind(store: Store, from: string): string[] {
+  if (store.kind === 'directory') {
+    return [`directory: ${scalar(shortPath(store.path, from))}`, ...list('exclude', store.exclude)];
+  }
+  return [
+    'postgres:',
+    `  url: ${scalar(store.url)}`,
+    ...(store.password === undefined ? [] : [`  password: ${scalar(renderReference(store.password, from))}`]),
+    ...indent(list('databases', store.databases ?? []), '  '),
+    `  globals: ${store.globals}${store.globals ? ' # roles, and what else belongs to the whole server' : ''}`,
+  ];
+}
+
+function renderObjective({ rpoMs, rtoMs }: NonNullable<Store['objective']>): string {
+  const rpo = rpoMs === undefined ? [] : [`rpo: ${formatDuration(rpoMs)}`];
+  const rto = rtoMs === undefined ? [] : [`rto: ${formatDuration(rtoMs)}`];
+  return `{ ${[...rpo, ...rto].join(', ')} }`;
+}
+
+function renderReference(reference: SecretReference, from: string): string {
+  return reference.from === 'file' ? `file:${shortPath(reference.path, from)}` : formatSecretReference(reference);
+}
+
+function list(key: string, items: readonly string[]): string[] {
+  return items.length === 0 ? [] : [`${key}:`, ...items.map((item) => `  - ${scalar(item)}`)];
+}
+
+/** What lies below the configuration is named from there, so that the folder can move as a whole. */
+function shortPath(path: string, from: string): string {
+  const short = relative(from, path);
+  if (short === '') return '.';
+  return short.startsWith('..') ? path : `./${short}`;
+}
+
+/** One line of YAML that reads as this text and nothing else. */
+function scalar(text: string): string {
+  const plain = stringify(text, { lineWidth: 0 }).trimEnd();
+  return plain.includes('\n') ? JSON.stringify(text) : plain;
+}
+
+function indent(lines: readonly string[], by: string): string[] {
+  return lines.map((line) => by + line);
+}
