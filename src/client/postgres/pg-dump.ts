@@ -1,0 +1,106 @@
+/** The schema of a database as SQL, from `pg_dump`: the newest native one that is new enough, else the WASM build of the npm package. */
+import { execFile, spawn } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
+import { splitStatements } from './sql-statements.ts';
+import { describeTarget, libpqEnvironment, type PostgresTarget } from './target.ts';
+import { wasmDump } from './wasm-dump.ts';
+
+export interface DumpProgram {
+  /** Undefined: the WASM build. */
+  readonly path: string | undefined;
+  /** `18.4` */
+  readonly version: string;
+}
+
+export interface SchemaDump {
+  readonly section: 'pre-data' | 'post-data';
+  /** The id of an exported snapshot that is still held; undefined: as it stands now. */
+  readonly snapshot: string | undefined;
+  /** Only this table, with all that belongs to it: a pattern of pg_dump, so quoted. */
+  readonly table?: string;
+}
+
+/** The version of the WASM build in @electric-sql/pglite-tools 0.4.8. */
+const WASM_VERSION = '18.3';
+
+/**
+ * The program to dump a server of this version (`15.20`) with. It must not be older than the server, not even in its
+ * minor release: servers store options that only their own pg_dump knows to hide.
+ */
+export async function findDumpProgram(server: string): Promise<DumpProgram> {
+  const found: DumpProgram[] = [];
+  for (const path of await candidates()) {
+    const version = await versionOf(path);
+    if (version !== undefined && newEnough(version, server)) found.push({ path, version });
+  }
+  const newest = found.toSorted((a, b) => compareVersions(b.version, a.version))[0];
+  if (newest !== undefined) return newest;
+  if (compareVersions(server.split('.')[0] ?? '0', WASM_VERSION) > 0) {
+    throw new HoldfastError('program-missing', `The server is PostgreSQL ${server}, and no pg_dump that new is here.`, { hint: `Install the client programs of PostgreSQL ${server.split('.')[0]}.` });
+  }
+  return { path: undefined, version: WASM_VERSION };
+}
+
+async function candidates(): Promise<string[]> {
+  const root = '/usr/lib/postgresql';
+  const majors = await readdir(root).catch(() => []);
+  const onPath = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '').map((folder) => join(folder, 'pg_dump'));
+  return [...majors.map((major) => join(root, major, 'bin', 'pg_dump')), ...onPath];
+}
+
+async function versionOf(path: string): Promise<string | undefined> {
+  try {
+    const { stdout } = await promisify(execFile)(path, ['--version']);
+    return /(\d+(?:\.\d+)*)/.exec(stdout)?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Below zero when `a` is older than `b`. */
+function compareVersions(a: string, b: string): number {
+  const [left, right] = [a.split('.').map(Number), b.split('.').map(Number)];
+  return (left[0] ?? 0) - (right[0] ?? 0) || (left[1] ?? 0) - (right[1] ?? 0);
+}
+
+function newEnough(program: string, server: string): boolean {
+  const sameMajor = program.split('.')[0] === server.split('.')[0];
+  return sameMajor ? compareVersions(program, server) >= 0 : compareVersions(program, server) > 0;
+}
+
+/** One section of the schema as a script for psql. Throws `source-failed` with what pg_dump says. */
+export async function dumpSchema(program: DumpProgram, target: PostgresTarget, dump: SchemaDump, signal: AbortSignal): Promise<string> {
+  const args = [`--section=${dump.section}`, '--encoding=UTF8', '--no-tablespaces', '--no-large-objects'];
+  if (program.path !== undefined && compareVersions(program.version, '16') < 0) args[3] = '--no-blobs';
+  if (dump.snapshot !== undefined) args.push(`--snapshot=${dump.snapshot}`);
+  if (dump.table !== undefined) args.push(`--table=${dump.table}`);
+  const script = program.path === undefined ? await wasmDump(target, args, signal) : await nativeDump(program.path, target, args, signal);
+  return portable(script);
+}
+
+async function nativeDump(path: string, target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<string> {
+  // The password goes by environment, which other users cannot read; an argument they could.
+  const child = spawn(path, args, { env: { ...process.env, ...libpqEnvironment(target) }, stdio: ['ignore', 'pipe', 'pipe'], signal });
+  const out: Buffer[] = [];
+  let said = '';
+  child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
+  child.stderr.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-4000)));
+  const exit = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  }).catch((error: unknown) => Promise.reject(new HoldfastError(systemCode(error) === 'ABORT_ERR' ? 'interrupted' : 'program-failed', `${path}: ${messageOf(error)}`, { cause: error })));
+  if (exit !== 0) throw new HoldfastError('source-failed', `pg_dump could not read the schema of ${describeTarget(target)}: ${said.trim()}`);
+  return Buffer.concat(out).toString('utf8');
+}
+
+/**
+ * Without the statements that only servers of the source's kind understand: `transaction_timeout` is of 17, and
+ * `pg_attver` is a private mark of some minor releases that a pg_dump of another major does not know to hide.
+ */
+export function portable(script: string): string {
+  const foreign = /^(SET transaction_timeout = 0|ALTER (FOREIGN )?TABLE ONLY [^;]* SET \(pg_attver='?\d+'?\))$/;
+  return splitStatements(script).map(({ text, code, meta }) => (!meta && foreign.test(code) ? text.slice(0, text.length - code.length - 1) : text)).join('');
+}
