@@ -76,7 +76,7 @@ describe('renderConfig', () => {
       mode: fc.nat(0o7777).map((mode) => mode | 0o100),
       objective: fc.record({ rpoMs: duration, rtoMs: duration }, { requiredKeys: [] }),
     };
-    const optional = { requiredKeys: ['tier', 'backup'] as const };
+    const optional: { requiredKeys: ('tier' | 'backup')[] } = { requiredKeys: ['tier', 'backup'] };
     const password = fc.oneof(
       fc.record({ from: fc.constant('file' as const), path: absolute }),
       fc.record({ from: fc.constant('exec' as const), command: fc.string({ minLength: 1, unit: 'grapheme' }), folder: fc.constant(FOLDER) }),

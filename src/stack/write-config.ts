@@ -142,10 +142,10 @@ function shortPath(path: string, from: string): string {
   return short.startsWith('..') ? path : `./${short}`;
 }
 
-/** One line of YAML that reads as this text and nothing else. */
+/** One line of YAML that reads as this text and nothing else: bare where nothing can be misread, else in quotes. */
 function scalar(text: string): string {
-  const plain = stringify(text, { lineWidth: 0 }).trimEnd();
-  return plain.includes('\n') ? JSON.stringify(text) : plain;
+  if (/^[\p{L}\p{N}_./~][\p{L}\p{N}_./:@%?&=+,~-]*$/u.test(text) && stringify(text, { lineWidth: 0 }) === `${text}\n`) return text;
+  return JSON.stringify(text).replaceAll(/[\u007f-\u00a0\u2028\u2029\ufeff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function indent(lines: readonly string[], by: string): string[] {
