@@ -1,0 +1,58 @@
+/** Durable writing, in one place: nobody else renames into place. */
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import { systemCode } from './errors.ts';
+
+/** Syncs a folder, so that a rename in it survives a power cut. File systems that cannot are let be. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await fs.open(folder, 'r');
+  try {
+    await handle.sync();
+  } catch (error) {
+    // Some network file systems answer EINVAL or ENOTSUP to a folder's fsync; restic lets them pass too.
+    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(systemCode(error) ?? '')) throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+export interface DurableOptions {
+  /** Mode while the file is written. */
+  readonly mode?: number;
+  /** Mode after the rename, for files that must never change again. */
+  readonly finalMode?: number;
+  /** Part of the temporary name, before a random suffix. */
+  readonly temporary?: string;
+}
+
+/**
+ * Writes a file so that at every moment either nothing or the whole content stands under its name: temporary file beside it,
+ * fsync, rename, fsync of the folder. Dying before the rename leaves a `*-tmp-*` file that no reader looks at.
+ */
+export async function writeDurably(file: string, bytes: Uint8Array, options: DurableOptions = {}): Promise<void> {
+  const temporary = `${options.temporary ?? file}-tmp-${randomBytes(6).toString('hex')}`;
+  const handle = await fs.open(temporary, 'wx', options.mode ?? 0o600);
+  try {
+    try {
+      await writeAll(handle, bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (options.finalMode !== undefined) await fs.chmod(temporary, options.finalMode);
+    await fs.rename(temporary, file);
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(path.dirname(file));
+}
+
+async function writeAll(handle: fs.FileHandle, bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, done);
+    done += bytesWritten;
+  }
+}

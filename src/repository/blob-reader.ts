@@ -1,0 +1,54 @@
+/** Reads single blobs on the main thread: trees, and small things for people. Every blob is authenticated and its hash compared. */
+import { HoldfastError, messageOf } from '../base/errors.ts';
+import type { BlobIndex, BlobLocation } from './blob-index.ts';
+import { sha256, type Core } from './core.ts';
+import type { BlobType } from './format/pack-header.ts';
+import { parseTree, type TreeNode } from './format/tree.ts';
+import { Decompressor } from './format/zstd.ts';
+import type { Cipher } from './format/cipher.ts';
+
+/** The plaintext of a sealed blob; throws `repository-damaged` naming blob and pack. The result may be a view that the next call overwrites. */
+export function openBlob(cipher: Cipher, decompressor: Decompressor, id: string, location: BlobLocation, sealed: Uint8Array): Buffer {
+  try {
+    const body = cipher.open(sealed);
+    const plain = location.uncompressedLength > 0 ? decompressor.decompress(body, location.uncompressedLength) : body;
+    if (sha256(plain) !== id) throw new Error('its hash differs');
+    return plain;
+  } catch (error) {
+    throw new HoldfastError('repository-damaged', `blob ${id.slice(0, 10)} in pack ${location.pack.slice(0, 10)} is damaged: ${messageOf(error)}`, {
+      hint: 'Run `holdfast check --read-data` to see how far the damage goes; other snapshots may be whole.', cause: error,
+    });
+  }
+}
+
+export class BlobReader {
+  readonly #core: Core;
+  readonly #index: BlobIndex;
+  readonly #decompressor = new Decompressor();
+
+  constructor(core: Core, index: BlobIndex) {
+    this.#core = core;
+    this.#index = index;
+  }
+
+  /** The content of a blob, in memory of its own. */
+  async read(id: string, type: BlobType): Promise<Buffer> {
+    const location = this.#index.locate(id, type);
+    if (!location) {
+      throw new HoldfastError('repository-damaged', `${type} blob ${id.slice(0, 10)} is in no index of ${this.#core.storage.location}`, {
+        hint: 'Run `holdfast check` to see which snapshots need it.',
+      });
+    }
+    const sealed = await this.#core.storage.load({ kind: 'pack', id: location.pack }, { offset: location.offset, length: location.length });
+    return Buffer.from(openBlob(this.#core.cipher, this.#decompressor, id, location, sealed));
+  }
+
+  async tree(id: string): Promise<readonly TreeNode[]> {
+    const bytes = await this.read(id, 'tree');
+    try {
+      return parseTree(bytes);
+    } catch (error) {
+      throw new HoldfastError('repository-damaged', `tree ${id.slice(0, 10)} is not understood: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}

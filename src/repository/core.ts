@@ -1,0 +1,126 @@
+/** An opened repository: reads and writes its small files, sealed and checked. Everything else in this folder builds on it. */
+import { hash } from 'node:crypto';
+import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import type { Secret } from '../base/secret.ts';
+import type { FileKind, Storage } from '../storage/storage.ts';
+import { Cipher, SealBroken, type SealKey } from './format/cipher.ts';
+import type { ConfigDocument } from './format/documents.ts';
+import { openKeyFile, parseKeyFile, type KeyFile } from './format/key-file.ts';
+import { degree, isIrreducible, POLYNOMIAL_DEGREE } from './format/polynomial.ts';
+import { decodeUnpacked, encodeUnpacked } from './format/unpacked.ts';
+
+/** restic looks at no more keys than this. */
+const MAX_KEYS = 20;
+
+/** The kinds of files whose content is sealed JSON. */
+export type DocumentKind = 'snapshot' | 'index' | 'lock';
+
+export interface Core {
+  readonly storage: Storage;
+  readonly key: SealKey;
+  readonly cipher: Cipher;
+  readonly config: ConfigDocument;
+  readonly polynomial: bigint;
+  /** The id of the key file that the password opened. */
+  readonly keyId: string;
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return hash('sha256', bytes, 'hex');
+}
+
+/** Loads a file whose name is the hash of its bytes, and checks that. */
+export async function loadChecked(storage: Storage, kind: FileKind, id: string): Promise<Buffer> {
+  const bytes = await storage.load({ kind, id });
+  if (sha256(bytes) !== id) {
+    throw new HoldfastError('repository-damaged', `${kind} ${id.slice(0, 10)} in ${storage.location} is not what was written: its hash differs`, {
+      hint: 'Run `holdfast check --read-data` to see how far the damage goes.',
+    });
+  }
+  return bytes;
+}
+
+/** The JSON text of a sealed document. */
+export async function loadDocument(core: Core, kind: DocumentKind, id: string): Promise<string> {
+  const sealed = await loadChecked(core.storage, kind, id);
+  try {
+    return decodeUnpacked(core.cipher.open(sealed));
+  } catch (error) {
+    throw new HoldfastError('repository-damaged', `${kind} ${id.slice(0, 10)} in ${core.storage.location} cannot be decoded: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Seals and stores JSON text; answers its id. */
+export async function saveDocument(core: Core, kind: DocumentKind, json: string): Promise<string> {
+  const sealed = core.cipher.seal(encodeUnpacked(json));
+  const id = sha256(sealed);
+  await core.storage.save({ kind, id }, sealed);
+  return id;
+}
+
+export async function listIds(storage: Storage, kind: FileKind): Promise<readonly string[]> {
+  const ids: string[] = [];
+  for await (const { id } of storage.list(kind)) ids.push(id);
+  return ids.sort();
+}
+
+/** Finds the key that the password opens, and opens the repository. */
+export async function openCore(storage: Storage, password: Secret): Promise<Core> {
+  const sealedConfig = await loadConfig(storage);
+  const ids = (await listIds(storage, 'key')).slice(0, MAX_KEYS);
+  for (const keyId of ids) {
+    const key = await openKeyFile(await loadKeyFile(storage, keyId), password);
+    if (!key) continue;
+    const cipher = new Cipher(key);
+    const config = parseConfig(storage, openConfig(storage, cipher, sealedConfig));
+    return { storage, key, cipher, config, polynomial: BigInt(`0x${config.chunker_polynomial}`), keyId };
+  }
+  if (ids.length === 0) {
+    throw new HoldfastError('repository-damaged', `${storage.location} has a config but no key`, { hint: 'Bring a file back into its folder `keys` from a copy of the repository.' });
+  }
+  throw new HoldfastError('wrong-password', `the password opens none of the ${ids.length === 1 ? 'one key' : `${ids.length} keys`} of ${storage.location}`, {
+    hint: 'Is it the password of this repository? Holdfast has no way around it.',
+  });
+}
+
+async function loadConfig(storage: Storage): Promise<Buffer> {
+  try {
+    return await storage.load({ kind: 'config', id: '' });
+  } catch (error) {
+    if (!isHoldfastError(error, 'file-missing')) throw error;
+    throw new HoldfastError('repository-missing', `there is no repository at ${storage.location}`, {
+      hint: 'Check the path, or make a repository there with `holdfast init`.', cause: error,
+    });
+  }
+}
+
+export async function loadKeyFile(storage: Storage, id: string): Promise<KeyFile> {
+  const bytes = await loadChecked(storage, 'key', id);
+  try {
+    return parseKeyFile(bytes.toString('utf8'));
+  } catch (error) {
+    throw new HoldfastError('repository-format', `key ${id.slice(0, 10)} in ${storage.location} is not understood: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function openConfig(storage: Storage, cipher: Cipher, sealed: Buffer): string {
+  try {
+    return cipher.open(sealed).toString('utf8');
+  } catch (error) {
+    if (!(error instanceof SealBroken)) throw error;
+    throw new HoldfastError('repository-damaged', `the config file in ${storage.location} is not what was written: ${error.message}`, { cause: error });
+  }
+}
+
+function parseConfig(storage: Storage, json: string): ConfigDocument {
+  const config = JSON.parse(json) as Partial<ConfigDocument> & Readonly<Record<string, unknown>>;
+  const refuse = (why: string): HoldfastError =>
+    new HoldfastError('repository-format', `${storage.location}: ${why}`, { hint: 'It may have been made by a newer program.' });
+  if (config.version !== 2) throw refuse(`repository format version ${String(config.version)} is not supported, only version 2`);
+  if (typeof config.id !== 'string' || typeof config.chunker_polynomial !== 'string') throw refuse('the config file lacks fields');
+  const polynomial = BigInt(`0x${config.chunker_polynomial}`);
+  if (degree(polynomial) !== POLYNOMIAL_DEGREE || !isIrreducible(polynomial)) throw refuse('the chunker polynomial is not usable');
+  // rustic can choose another chunker, whose boundaries we would not draw.
+  if ('chunker' in config && config['chunker'] !== 'rabin') throw refuse(`the chunker '${String(config['chunker'])}' is not supported`);
+  return { version: config.version, id: config.id, chunker_polynomial: config.chunker_polynomial };
+}

@@ -1,0 +1,20 @@
+/** The plaintext of index, snapshot and lock files: byte 2 and a zstd frame of JSON, or (older) JSON as it is. */
+import { Compressor, decompressFrame } from './zstd.ts';
+
+const VERSION_2 = 2;
+const OPENERS: readonly number[] = [0x7b, 0x5b];
+
+let compressor: Compressor | undefined;
+
+export function encodeUnpacked(json: string): Buffer {
+  compressor ??= new Compressor(3);
+  return Buffer.concat([Buffer.from([VERSION_2]), compressor.compress(Buffer.from(json))]);
+}
+
+/** The JSON text; throws on an encoding that is not known. */
+export function decodeUnpacked(plain: Buffer): string {
+  const first = plain[0];
+  if (first === VERSION_2) return decompressFrame(plain.subarray(1)).toString('utf8');
+  if (first !== undefined && OPENERS.includes(first)) return plain.toString('utf8');
+  throw new Error(`unknown encoding ${first}`);
+}

@@ -1,0 +1,73 @@
+/** Loads the index files, and takes up packs that none of them names: what an interrupted backup left is used, not stored twice. */
+import { HoldfastError, messageOf } from '../base/errors.ts';
+import { BlobIndexBuilder, type BlobIndex } from './blob-index.ts';
+import { listIds, loadDocument, saveDocument, type Core } from './core.ts';
+import { encodeIndex, encodeIndexedPack, parseIndex, type IndexedPack } from './format/index-file.ts';
+import { SEAL_OVERHEAD } from './format/cipher.ts';
+import { LENGTH_FIELD, MAX_HEADER, parsePackHeader, type PackedBlob } from './format/pack-header.ts';
+
+/** What is fetched first from the end of a pack: most headers are smaller. */
+const TAIL_BYTES = 16 * 1024;
+
+/** The index of everything that the repository's index files name. */
+export async function loadIndex(core: Core): Promise<BlobIndex> {
+  return (await readIndexFiles(core)).build();
+}
+
+/** The same, after an index file was written for packs that are stored but named nowhere. For writers, under a lock. */
+export async function loadIndexAndAdopt(core: Core): Promise<{ readonly index: BlobIndex; readonly adopted: number }> {
+  const builder = await readIndexFiles(core);
+  const orphans: IndexedPack[] = [];
+  for await (const { id, size } of core.storage.list('pack')) {
+    if (builder.hasPack(id)) continue;
+    const blobs = await tryReadHeader(core, id, size);
+    if (blobs) orphans.push({ id, blobs });
+  }
+  if (orphans.length > 0) {
+    await saveDocument(core, 'index', encodeIndex(orphans.map(encodeIndexedPack)));
+    builder.add(orphans);
+  }
+  return { index: builder.build(), adopted: orphans.length };
+}
+
+async function readIndexFiles(core: Core): Promise<BlobIndexBuilder> {
+  const builder = new BlobIndexBuilder();
+  for (const id of await listIds(core.storage, 'index')) {
+    const json = await loadDocument(core, 'index', id);
+    try {
+      builder.add(parseIndex(json));
+    } catch (error) {
+      throw new HoldfastError('repository-damaged', `index ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error });
+    }
+  }
+  return builder;
+}
+
+/** A pack whose header does not open is left alone; `check` names it. */
+async function tryReadHeader(core: Core, id: string, size: number): Promise<readonly PackedBlob[] | undefined> {
+  try {
+    return await readPackHeader(core, id, size);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'repository-damaged') return undefined;
+    throw error;
+  }
+}
+
+/** The blobs of a pack of `size` bytes, from its own header. Throws `repository-damaged`. */
+export async function readPackHeader(core: Core, id: string, size: number): Promise<readonly PackedBlob[]> {
+  const damaged = (why: string, cause?: unknown): HoldfastError =>
+    new HoldfastError('repository-damaged', `pack ${id.slice(0, 10)} in ${core.storage.location}: ${why}`, { cause });
+  const file = { kind: 'pack', id } as const;
+  const first = Math.min(size, TAIL_BYTES);
+  if (first < LENGTH_FIELD + SEAL_OVERHEAD) throw damaged(`${size} bytes are too few for a pack`);
+  const tail = await core.storage.load(file, { offset: size - first, length: first });
+  const length = tail.readUInt32LE(first - LENGTH_FIELD);
+  if (length < SEAL_OVERHEAD || length + LENGTH_FIELD > size || length > MAX_HEADER) throw damaged(`a header of ${length} bytes is not possible`);
+  const offset = size - LENGTH_FIELD - length;
+  const sealed = length + LENGTH_FIELD <= first ? tail.subarray(first - LENGTH_FIELD - length, first - LENGTH_FIELD) : await core.storage.load(file, { offset, length });
+  try {
+    return parsePackHeader(core.cipher.open(sealed));
+  } catch (error) {
+    throw damaged(`the header cannot be read: ${messageOf(error)}`, error);
+  }
+}

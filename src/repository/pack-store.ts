@@ -1,0 +1,67 @@
+/** Stores packs and writes the index files that name them. Order: a pack is durable before an index names it. */
+import { createHash } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { StoredFile } from '../storage/storage.ts';
+import { saveDocument, type Core } from './core.ts';
+import { encodeIndex } from './format/index-file.ts';
+import type { FilledPack } from './pipeline/pipeline.ts';
+
+/** restic writes an index file when it has so many blobs or is so old. */
+const INDEX_BLOBS = 50_000;
+const INDEX_MS = 10 * 60_000;
+const READ_BYTES = 1 << 20;
+
+export class PackStore {
+  readonly #core: Core;
+  readonly #clock: Clock;
+  #entries: string[] = [];
+  #blobs = 0;
+  #lastIndexMs: number;
+  packs = 0;
+  blobs = 0;
+  /** Bytes of packs as stored, and of their blobs before compression. */
+  packedBytes = 0;
+  plainBytes = 0;
+
+  constructor(core: Core, clock: Clock) {
+    this.#core = core;
+    this.#clock = clock;
+    this.#lastIndexMs = clock.elapsedMs();
+  }
+
+  /** Stores a pack and reads it back; it counts only when it is there as it was written. */
+  async store(pack: FilledPack): Promise<void> {
+    const file = { kind: 'pack', id: pack.id } as const;
+    await this.#core.storage.save(file, pack.bytes);
+    await this.#readBack(file, pack.bytes.length);
+    this.#entries.push(pack.indexEntry);
+    this.#blobs += pack.blobs;
+    this.packs++;
+    this.blobs += pack.blobs;
+    this.packedBytes += pack.bytes.length;
+    this.plainBytes += pack.plainBytes;
+    if (this.#blobs >= INDEX_BLOBS || this.#clock.elapsedMs() - this.#lastIndexMs > INDEX_MS) await this.writeIndex();
+  }
+
+  /** Writes an index file of all packs that none names yet. */
+  async writeIndex(): Promise<void> {
+    if (this.#entries.length === 0) return;
+    const json = encodeIndex(this.#entries);
+    this.#entries = [];
+    this.#blobs = 0;
+    this.#lastIndexMs = this.#clock.elapsedMs();
+    await saveDocument(this.#core, 'index', json);
+  }
+
+  async #readBack(file: StoredFile, length: number): Promise<void> {
+    const digest = createHash('sha256');
+    for (let offset = 0; offset < length; offset += READ_BYTES) {
+      digest.update(await this.#core.storage.load(file, { offset, length: Math.min(READ_BYTES, length - offset) }));
+    }
+    if (digest.digest('hex') === file.id) return;
+    throw new HoldfastError('storage-failed', `pack ${file.id.slice(0, 10)} was written to ${this.#core.storage.location} and reads back different`, {
+      hint: 'The disk, the network or the memory of this host is at fault. Nothing was recorded; look at its logs before you try again.',
+    });
+  }
+}

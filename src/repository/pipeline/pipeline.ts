@@ -1,0 +1,238 @@
+/** The archive pipeline, seen from the main thread: contents go in, ids of their chunks come out. */
+import { Worker } from 'node:worker_threads';
+import type { Problem, ContentSink } from '../entry.ts';
+import { toText, type RawName } from '../../base/raw-name.ts';
+import { installTables } from '../format/chunker.ts';
+import type { SealKey } from '../format/cipher.ts';
+import type { BlobIndex } from '../blob-index.ts';
+import { PACK_BUFFER_BYTES, type Compression } from '../packer.ts';
+import { createClaims, type SharedClaims } from './claim-set.ts';
+import { FileTable, type FileContent } from './file-table.ts';
+import type { ReaderMessage, ReaderRequest, SaverData, SaverMessage, SharedPackBuffers } from './messages.ts';
+import { SharedPool } from './shared-pool.ts';
+import { createSlots, Slots, type SharedSlots } from './slots.ts';
+import { StreamChunks } from './stream-chunks.ts';
+
+/** Two savers keep two packs open, so that chunks of a file spread over packs at random (restic #5295) and two cores are busy. */
+const SAVERS = 2;
+const SLOTS = 8;
+const PACK_BUFFERS = SAVERS + 1;
+/** Bytes after which the second saver is started: small backups make one pack, not two. */
+const SECOND_SAVER_FROM = 4 << 20;
+/** Files that are handed to the reader at once, and that may be under way. */
+const BATCH_FILES = 256;
+const BATCH_BYTES = 4 << 20;
+const MAX_PENDING = 2000;
+
+/** A full pack in shared memory, to be stored before `done` gives the buffer back. */
+export interface FilledPack {
+  readonly id: string;
+  readonly bytes: Buffer;
+  readonly indexEntry: string;
+  readonly blobs: number;
+  readonly plainBytes: number;
+}
+
+export interface PipelineOptions {
+  readonly key: SealKey;
+  readonly polynomial: bigint;
+  readonly index: BlobIndex;
+  readonly compression: Compression;
+  readonly signal: AbortSignal;
+  /** Stores a pack durably. A rejection fails the pipeline. */
+  store(pack: FilledPack): Promise<void>;
+  problem(problem: Problem): void;
+  /** Bytes of content that have been read. */
+  progress(bytes: number): void;
+}
+
+interface Batch {
+  numbers: number[];
+  paths: RawName[];
+  sizes: number[];
+  mtimes: bigint[];
+  bytes: number;
+}
+
+const emptyBatch = (): Batch => ({ numbers: [], paths: [], sizes: [], mtimes: [], bytes: 0 });
+
+export class Pipeline implements AsyncDisposable {
+  readonly claims: SharedClaims = createClaims();
+  readonly #options: PipelineOptions;
+  readonly #shared: SharedSlots = createSlots(SLOTS);
+  readonly #slots = new Slots(this.#shared);
+  readonly #packBuffers: SharedPackBuffers;
+  readonly #packPool: SharedPool;
+  readonly #files: FileTable;
+  readonly #savers: { readonly worker: Worker; readonly ended: Promise<void> }[] = [];
+  readonly #storing = new Set<Promise<void>>();
+  readonly #failure = new AbortController();
+  #reader: { readonly worker: Worker; readonly ended: Promise<void> } | undefined;
+  #batch = emptyBatch();
+  #submittedBytes = 0;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.#files = new FileTable(options);
+    installTables(this.#shared.memory, options.polynomial);
+    this.#packBuffers = {
+      buffers: Array.from({ length: PACK_BUFFERS }, () => new SharedArrayBuffer(PACK_BUFFER_BYTES)),
+      control: new SharedArrayBuffer(4 * SharedPool.words(PACK_BUFFERS)),
+    };
+    this.#packPool = new SharedPool(new Int32Array(this.#packBuffers.control));
+    options.signal.addEventListener('abort', () => this.fail(options.signal.reason), { once: true });
+  }
+
+  /** Fires when a thread or a store has failed; its reason is the first error. */
+  get failed(): AbortSignal {
+    return this.#failure.signal;
+  }
+
+  fail(error: unknown): void {
+    this.#failure.abort(error);
+  }
+
+  /** Waits for something of this pipeline; rejects as soon as the pipeline has failed. */
+  async settled<T>(work: Promise<T>): Promise<T> {
+    const signal = this.failed;
+    signal.throwIfAborted();
+    let stop: (() => void) | undefined;
+    const failure = new Promise<never>((_, reject) => {
+      stop = () => reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+      signal.addEventListener('abort', stop, { once: true });
+    });
+    try {
+      return await Promise.race([work, failure]);
+    } finally {
+      if (stop) signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Hands a file of the local file system to the reader. The promise does not reject: undefined means that it could not be read. */
+  readFile(path: RawName, size: number, mtimeNs: bigint): Promise<FileContent | undefined> {
+    const { number, content } = this.#files.add(toText(path));
+    const batch = this.#batch;
+    batch.numbers.push(number);
+    batch.paths.push(path);
+    batch.sizes.push(size);
+    batch.mtimes.push(mtimeNs);
+    batch.bytes += size;
+    if (batch.numbers.length >= BATCH_FILES || batch.bytes >= BATCH_BYTES) this.#sendBatch();
+    return content;
+  }
+
+  /** Resolves when more files may be handed in. */
+  async ready(): Promise<void> {
+    if (this.#files.pending < MAX_PENDING) return;
+    this.flush();
+    await this.settled(this.#files.drained(MAX_PENDING / 2));
+  }
+
+  /** A content that the caller writes. */
+  openStream(subject: string): { readonly sink: ContentSink; end(): Promise<FileContent | undefined> } {
+    const { number, content } = this.#files.add(subject);
+    this.#startSavers(0);
+    const chunks = new StreamChunks(this.#slots, this.#shared.memory, number, this.failed);
+    return {
+      sink: {
+        write: (bytes) => {
+          this.#startSavers(bytes.length);
+          return chunks.write(bytes);
+        },
+      },
+      end: async () => {
+        await this.settled(chunks.end());
+        return await this.settled(content);
+      },
+    };
+  }
+
+  /** Makes sure that all that was handed in is being worked on. */
+  flush(): void {
+    this.#sendBatch();
+    this.#tellReader({ kind: 'flush' });
+  }
+
+  /** Ends the threads when everything was stored. */
+  async end(): Promise<void> {
+    this.#sendBatch();
+    this.#tellReader({ kind: 'end' });
+    if (this.#reader) await this.settled(this.#reader.ended);
+    this.#slots.end();
+    await this.settled(Promise.all(this.#savers.map((saver) => saver.ended)));
+    await this.settled(Promise.all(this.#storing));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#savers, ...(this.#reader ? [this.#reader] : [])].map(({ worker }) => worker.terminate()));
+    await Promise.allSettled(this.#storing);
+  }
+
+  #sendBatch(): void {
+    const batch = this.#batch;
+    if (batch.numbers.length === 0) return;
+    this.#batch = emptyBatch();
+    this.#startReader();
+    this.#startSavers(batch.bytes);
+    this.#tellReader({
+      kind: 'files', numbers: batch.numbers, paths: batch.paths,
+      sizes: Float64Array.from(batch.sizes), mtimes: BigInt64Array.from(batch.mtimes),
+    });
+  }
+
+  #tellReader(request: ReaderRequest): void {
+    this.#reader?.worker.postMessage(request);
+  }
+
+  #startReader(): void {
+    this.#reader ??= this.#start('./reader.ts', { slots: this.#shared }, (message: ReaderMessage) => {
+      if (message.kind === 'failed') this.#files.fail(message);
+      else if (message.kind === 'changed') this.#options.problem({ subject: toText(message.path), kind: 'changed', message: message.message });
+      return message.kind === 'ended';
+    });
+  }
+
+  #startSavers(bytes: number): void {
+    this.#submittedBytes += bytes;
+    const wanted = this.#submittedBytes >= SECOND_SAVER_FROM ? SAVERS : 1;
+    while (this.#savers.length < wanted) {
+      const { key, index, compression } = this.#options;
+      const data: SaverData = {
+        slots: this.#shared, claims: this.claims, index: index.shared, packBuffers: this.#packBuffers, key, compression,
+      };
+      this.#savers.push(this.#start('./saver.ts', data, (message: SaverMessage) => this.#fromSaver(message)));
+    }
+  }
+
+  #fromSaver(message: SaverMessage): boolean {
+    if (message.kind === 'pieces') this.#files.addPieces(Buffer.from(message.records.buffer));
+    else if (message.kind === 'pack') this.#store(message);
+    return message.kind === 'ended';
+  }
+
+  #store({ buffer, length, ...pack }: Extract<SaverMessage, { kind: 'pack' }>): void {
+    const shared = this.#packBuffers.buffers[buffer];
+    if (!shared) return;
+    const storing = this.#options.store({ ...pack, bytes: Buffer.from(shared, 0, length) }).then(
+      () => this.#packPool.give(buffer),
+      (error: unknown) => this.fail(error),
+    );
+    this.#storing.add(storing);
+    void storing.finally(() => this.#storing.delete(storing));
+  }
+
+  /** Starts a thread; `receive` answers true to its last message. */
+  #start<M>(file: string, data: object, receive: (message: M) => boolean): { worker: Worker; ended: Promise<void> } {
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: data, trackUnmanagedFds: false });
+    const ended = new Promise<void>((resolve) => {
+      worker.on('message', (message: M) => {
+        if (receive(message)) resolve();
+      });
+    });
+    worker.on('error', (error) => this.fail(error));
+    worker.on('exit', (code) => {
+      if (code !== 0) this.fail(new Error(`a thread of the archive pipeline ended with code ${code}`));
+    });
+    return { worker, ended };
+  }
+}

@@ -1,0 +1,97 @@
+/** A repository of restic's format v2: the face of this folder. Nothing outside knows packs, indexes or trees. */
+import { randomBytes } from 'node:crypto';
+import * as os from 'node:os';
+import type { Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { Secret } from '../base/secret.ts';
+import type { Storage } from '../storage/storage.ts';
+import { archive, type ArchiveOptions, type ArchiveResult } from './archive.ts';
+import type { BlobIndex } from './blob-index.ts';
+import { openCore, saveDocument, sha256, type Core } from './core.ts';
+import { Cipher } from './format/cipher.ts';
+import { encodeDocument, type ConfigDocument, type SnapshotDocument } from './format/documents.ts';
+import { formatDate } from './format/go-time.ts';
+import { createKeyFile, newMasterKey } from './format/key-file.ts';
+import { randomPolynomial } from './format/polynomial.ts';
+import { loadIndex, loadIndexAndAdopt } from './index-loader.ts';
+import { acquireLock, type Lock } from './lock.ts';
+import { listSnapshots, type Snapshot } from './snapshot.ts';
+
+export type { Snapshot } from './snapshot.ts';
+
+export class Repository {
+  readonly #core: Core;
+  readonly #clock: Clock;
+  #index: BlobIndex | undefined;
+
+  constructor(core: Core, clock: Clock) {
+    this.#core = core;
+    this.#clock = clock;
+  }
+
+  get id(): string {
+    return this.#core.config.id;
+  }
+
+  get location(): string {
+    return this.#core.storage.location;
+  }
+
+  /** A lock on the repository, released by disposing it. */
+  async lock(exclusive: boolean): Promise<Lock> {
+    return await acquireLock(this.#core, { exclusive, clock: this.#clock });
+  }
+
+  /** All snapshots, oldest first. */
+  async snapshots(): Promise<readonly Snapshot[]> {
+    return await listSnapshots(this.#core);
+  }
+
+  /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */
+  async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult> {
+    const { index } = await loadIndexAndAdopt(this.#core);
+    this.#index = undefined;
+    return await archive(this.#core, index, { ...options, clock: this.#clock });
+  }
+
+  /** Writes a snapshot; the last step of a backup. Answers its id. */
+  async saveSnapshot(snapshot: SnapshotDocument): Promise<string> {
+    return await saveDocument(this.#core, 'snapshot', encodeDocument(snapshot));
+  }
+
+  /** The index, loaded once. Snapshots must have been listed before: what they refer to is then in it. */
+  async #loadedIndex(): Promise<BlobIndex> {
+    this.#index ??= await loadIndex(this.#core);
+    return this.#index;
+  }
+}
+
+/** Makes an empty repository with one password. Throws `repository-exists`. */
+export async function createRepository(storage: Storage, password: Secret, clock: Clock): Promise<Repository> {
+  await refuseExisting(storage);
+  await storage.prepare?.();
+  const key = newMasterKey();
+  const keyFile = await createKeyFile(key, password, { created: formatDate(clock.now()), username: os.userInfo().username, hostname: os.hostname() });
+  const keyBytes = Buffer.from(JSON.stringify(keyFile));
+  await storage.save({ kind: 'key', id: sha256(keyBytes) }, keyBytes);
+  const config: ConfigDocument = { version: 2, id: randomBytes(32).toString('hex'), chunker_polynomial: randomPolynomial().toString(16) };
+  // The config is never compressed, in no version, and written last: without it there is no repository.
+  await storage.save({ kind: 'config', id: '' }, new Cipher(key).seal(Buffer.from(encodeDocument(config))));
+  return await openRepository(storage, password, clock);
+}
+
+/** A bucket's life cycle may have eaten the config alone: keys and snapshots count too. */
+async function refuseExisting(storage: Storage): Promise<void> {
+  for (const kind of ['config', 'key', 'snapshot'] as const) {
+    for await (const file of storage.list(kind)) {
+      throw new HoldfastError('repository-exists', `there is a repository at ${storage.location} already (it has ${kind === 'config' ? 'a config' : `the ${kind} ${file.id.slice(0, 10)}`})`, {
+        hint: 'Use it as it is, or choose another place.',
+      });
+    }
+  }
+}
+
+/** Opens a repository. Throws `repository-missing`, `wrong-password`, `repository-format`. */
+export async function openRepository(storage: Storage, password: Secret, clock: Clock): Promise<Repository> {
+  return new Repository(await openCore(storage, password), clock);
+}
