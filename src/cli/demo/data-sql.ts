@@ -63,7 +63,7 @@ select 1 + (i * 13) % ${USERS}, round((8 + 18 * pg_temp.noise(i, 30))::numeric, 
   date '2026-01-01' + i % 700 from generate_series(1, 4000) i;
 
 insert into logbook.documents select i, pg_temp.pick(array['Terms of use','Datenschutzerklärung','Safety notice'], i / 3.0 - 0.1),
-  lo_from_bytea(0, (select string_agg(sha512((i || ' page ' || k)::bytea), '' order by k) from generate_series(1, 4000 * i) k)) from generate_series(1, 3) i;
+  lo_from_bytea(4200000 + i, (select string_agg(sha512((i || ' page ' || k)::bytea), '' order by k) from generate_series(1, 4000 * i) k)) from generate_series(1, 3) i;
 insert into logbook.sessions select md5('session ' || i), i, jsonb_build_object('ip', '192.0.2.' || i % 250) from generate_series(1, 500) i;
 insert into audit.changes (table_name, row_id, changed_at, before, after)
 select 'logbook.users', (i % ${USERS})::text, ${START} + i * interval '11 minutes', jsonb_build_object('licence', 'A', 'visits', i), jsonb_build_object('licence', 'B', 'visits', i + 1)
