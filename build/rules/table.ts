@@ -36,7 +36,7 @@ export const FOLDERS: readonly FolderRule[] = [
     holds: 'what can be backed up',
     face: ['source', 'open'],
     testFace: ['suite', 'memory'],
-    packages: [],
+    packages: ['zod'],
   },
   {
     folder: 'stack',
