@@ -1,0 +1,53 @@
+/** What a Postgres store writes into `manifest.json`, and reads back to restore and to compare. */
+import { z } from 'zod';
+import { HoldfastError } from '../../base/errors.ts';
+import type { StoreManifest } from '../source.ts';
+
+const table = z.object({
+  schema: z.string(),
+  name: z.string(),
+  /** Within the folder `data`. */
+  file: z.string(),
+  columns: z.array(z.string()),
+  /** SQL after the table's name that limits the rows: of an extension's configuration table. */
+  condition: z.string(),
+  /** Belongs to an extension, so the target may have rows already. */
+  extension: z.boolean(),
+  rows: z.number(),
+  bytes: z.number(),
+  /** Sum of XXH64 of the rows as COPY text, 128 bits in hex. */
+  fingerprint: z.string(),
+});
+
+const sequence = z.object({ schema: z.string(), name: z.string(), lastValue: z.string(), isCalled: z.boolean() });
+
+const largeObject = z.object({ oid: z.string(), bytes: z.number(), sha256: z.string() });
+
+const database = z.object({
+  name: z.string(),
+  /** Folder below the store's. */
+  folder: z.string(),
+  snapshot: z.string(),
+  /** Where the write-ahead log stood; undefined where the server does not tell. */
+  lsn: z.string().optional(),
+  moment: z.string(),
+  tables: z.array(table),
+  sequences: z.array(sequence),
+  largeObjects: z.array(largeObject),
+  extensions: z.array(z.object({ name: z.string(), version: z.string() })),
+});
+
+const detail = z.object({ store: z.string(), server: z.string(), schemaBy: z.string(), databases: z.array(database) });
+
+export type TableManifest = z.infer<typeof table>;
+export type SequenceManifest = z.infer<typeof sequence>;
+export type LargeObjectManifest = z.infer<typeof largeObject>;
+export type DatabaseManifest = z.infer<typeof database>;
+export type PostgresDetail = z.infer<typeof detail>;
+
+/** Throws `restore-unproven` when the manifest is not one of a Postgres store: without it nothing can be proven. */
+export function readDetail(manifest: StoreManifest): PostgresDetail {
+  const parsed = detail.safeParse(manifest.detail);
+  if (manifest.kind === 'postgres' && parsed.success) return parsed.data;
+  throw new HoldfastError('restore-unproven', 'The manifest of this snapshot is not that of a Postgres store.', { cause: parsed.error });
+}

@@ -1,0 +1,67 @@
+/** Is what stands in a database equal to what the manifest says was backed up? */
+import type { Connection } from '../../client/postgres/connection.ts';
+import { copyOut } from '../../client/postgres/copy-out.ts';
+import type { ProofLine } from '../source.ts';
+import { copyOutSql, readLargeObjects, readSequences } from './catalog.ts';
+import { compareFacts, readFacts } from './facts.ts';
+import { hashLargeObject } from './large-object.ts';
+import type { DatabaseManifest, TableManifest } from './manifest.ts';
+
+const plural = (n: number, what: string): string => `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
+
+/** Reads the table back as a whole. */
+export async function proveTable(connection: Connection, table: TableManifest): Promise<ProofLine> {
+  const subject = `${table.schema}.${table.name}`;
+  const now = await copyOut(connection, copyOutSql(table), `reading back the table ${subject}`, () => undefined);
+  if (now.rows !== table.rows) return { subject, equal: false, detail: `${plural(now.rows, 'row')} instead of ${table.rows.toLocaleString('en')}` };
+  const equal = now.sum === table.fingerprint;
+  return { subject, equal, detail: `${plural(now.rows, 'row')}, ${equal ? 'fingerprint equal' : 'but the fingerprint of their content differs'}` };
+}
+
+export async function proveSequences(connection: Connection, manifest: DatabaseManifest): Promise<ProofLine> {
+  const now = new Map((await readSequences(connection)).map((one) => [JSON.stringify([one.schema, one.name]), one]));
+  const wrong = manifest.sequences.filter(({ schema, name, lastValue, isCalled }) => {
+    const found = now.get(JSON.stringify([schema, name]));
+    return found?.lastValue !== lastValue || found.isCalled !== isCalled;
+  });
+  const names = wrong.slice(0, 5).map(({ schema, name, lastValue }) => {
+    const found = now.get(JSON.stringify([schema, name]));
+    return `${schema}.${name} ${found === undefined ? 'is missing' : `stands at ${found.lastValue} instead of ${lastValue}`}`;
+  });
+  return { subject: 'sequences', equal: wrong.length === 0, detail: wrong.length === 0 ? `${plural(manifest.sequences.length, 'value')} equal` : names.join('; ') };
+}
+
+export async function proveLargeObjects(connection: Connection, manifest: DatabaseManifest): Promise<ProofLine> {
+  const there = new Set((await readLargeObjects(connection)).map(({ oid }) => oid));
+  const wrong: string[] = [];
+  for (const { oid, sha256 } of manifest.largeObjects) {
+    if (!there.has(oid)) wrong.push(`${oid} is missing`);
+    else if ((await hashLargeObject(connection, oid)).sha256 !== sha256) wrong.push(`${oid} has other content`);
+  }
+  return { subject: 'large objects', equal: wrong.length === 0, detail: wrong.length === 0 ? `${plural(manifest.largeObjects.length, 'object')}, SHA-256 equal` : wrong.slice(0, 5).join('; ') };
+}
+
+/** Owners, privileges, columns, constraints, indexes, triggers, functions, policies …: every line of the catalogue. */
+export async function proveCatalog(connection: Connection, before: readonly string[], sameVersion: boolean): Promise<ProofLine> {
+  const normal = (lines: readonly string[]): string[] => (sameVersion ? [...lines] : lines.flatMap(acrossVersions));
+  const { missing, surplus } = compareFacts(normal(before), normal(await readFacts(connection)));
+  const equal = missing.length === 0 && surplus.length === 0;
+  const named = [...missing.slice(0, 4).map((line) => `missing: ${line}`), ...surplus.slice(0, 4).map((line) => `surplus: ${line}`)];
+  return { subject: 'catalogue', equal, detail: equal ? `${plural(before.length, 'fact')} equal` : `${missing.length + surplus.length} differ: ${named.join('; ')}` };
+}
+
+/** What servers of different major versions say differently of the same thing: NOT NULL as a constraint (18), MAINTAIN (17), the layout of views. */
+function acrossVersions(line: string): string[] {
+  if (/^constraint .*: NOT NULL /.test(line)) return [];
+  return [line.replaceAll(/ ?\S+=MAINTAIN\*?/g, '').replace(/^(view .*): md5 [0-9a-f]{32}/, '$1')];
+}
+
+export async function proveConstraints(connection: Connection, manifestLines: readonly string[]): Promise<ProofLine> {
+  const invalid = await connection.query<{ name: string }>(
+    `SELECT pg_catalog.format('%I on %s', conname, conrelid::pg_catalog.regclass) AS name FROM pg_catalog.pg_constraint WHERE NOT convalidated ORDER BY 1`,
+    'looking at the constraints',
+  );
+  const known = manifestLines.filter((line) => /^constraint .*, validated f$/.test(line)).length;
+  const equal = invalid.length <= known;
+  return { subject: 'constraints', equal, detail: equal ? `all validated${known > 0 ? ` but ${known}, as in the source` : ''}` : `not validated: ${invalid.map(({ name }) => name).join(', ')}` };
+}

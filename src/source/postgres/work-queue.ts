@@ -1,0 +1,50 @@
+/** The work of a restore on tables, done by a few sessions at once: loads first, then what each finished load releases. */
+import type { Connection } from '../../client/postgres/connection.ts';
+
+export interface Work {
+  /** Whose lock it takes: a table as SQL names it. */
+  readonly table: string;
+  /** Nothing else on the same table runs beside it. */
+  readonly exclusive: boolean;
+  /** Lower comes first. */
+  readonly rank: number;
+  run(connection: Connection): Promise<readonly Work[] | void>;
+}
+
+/** Runs all work and what it brings along. The first failure stops the rest and is thrown, once what runs has ended. */
+export async function runQueue(connections: readonly Connection[], first: readonly Work[]): Promise<void> {
+  const queue = [...first];
+  const running = new Set<Work>();
+  let failure: { error: unknown } | undefined;
+  let wake = Promise.withResolvers<void>();
+  const take = (): Work | undefined => {
+    let best = -1;
+    for (const [index, work] of queue.entries()) {
+      const rank = queue[best]?.rank ?? Number.POSITIVE_INFINITY;
+      const blocked = [...running].some((other) => other.table === work.table && (other.exclusive || work.exclusive));
+      if (!blocked && work.rank < rank) best = index;
+    }
+    return best === -1 ? undefined : queue.splice(best, 1)[0];
+  };
+  const worker = async (connection: Connection): Promise<void> => {
+    while (failure === undefined && (queue.length > 0 || running.size > 0)) {
+      const work = take();
+      if (work === undefined) {
+        await wake.promise;
+        continue;
+      }
+      running.add(work);
+      try {
+        queue.push(...((await work.run(connection)) ?? []));
+      } catch (error) {
+        failure ??= { error };
+      }
+      running.delete(work);
+      wake.resolve();
+      wake = Promise.withResolvers();
+    }
+    wake.resolve();
+  };
+  await Promise.all(connections.map(worker));
+  if (failure !== undefined) throw failure.error;
+}
