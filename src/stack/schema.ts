@@ -57,9 +57,9 @@ const store = z
     directory: z.string().min(1).optional().describe('A folder of this host, relative to this file'),
     exclude: z.array(z.string().min(1)).optional().describe('Patterns of what to leave out of a directory'),
     tier: z.enum(TIERS).optional().describe('How much the store matters; important unless said otherwise'),
-    owner: z.string().regex(/^[^:\s]+(:[^:\s]+)?$/, { error: 'must be user:group, by name or number, in quotes' }).optional(),
-    mode: z.string().regex(/^0?[0-7]{3,4}$/, { error: 'must be an octal mode in quotes, like "0700"' }).optional(),
-    objective: objective.optional(),
+    owner: z.string().regex(/^[^:\s]+(:[^:\s]+)?$/, { error: 'must be user:group, by name or number, in quotes' }).optional().describe('user:group that the store belongs to'),
+    mode: z.string().regex(/^0?[0-7]{3,4}$/, { error: 'must be an octal mode in quotes, like "0700"' }).optional().describe('Permission bits that the store has, in quotes'),
+    objective: objective.optional().describe('What the store is promised'),
     backup: z.boolean().optional().describe('false for what is left out on purpose'),
     because: z.string().min(1).optional().describe('Why it is left out'),
   })
@@ -89,7 +89,7 @@ export const configSchema = z.strictObject({
 export type ConfigFile = z.infer<typeof configSchema>;
 
 /** For completion in editors: `# yaml-language-server: $schema=…`. */
-export function configJsonSchema(): unknown {
+export function configJsonSchema(): z.core.JSONSchema.BaseSchema {
   return z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' });
 }
 
