@@ -21,7 +21,18 @@ export function openBlob(cipher: Cipher, decompressor: Decompressor, id: string,
   }
 }
 
+/** Bytes that are fetched around a blob: trees that are read one after the other lie side by side in their packs. */
+const WINDOW = 1 << 20;
+const WINDOWS = 4;
+
+interface Window {
+  readonly pack: string;
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
 export class BlobReader {
+  readonly #windows: Window[] = [];
   readonly #core: Core;
   readonly #index: BlobIndex;
   readonly #decompressor = new Decompressor();
@@ -39,8 +50,25 @@ export class BlobReader {
         hint: 'Run `holdfast check` to see which snapshots need it.',
       });
     }
-    const sealed = await this.#core.storage.load({ kind: 'pack', id: location.pack }, { offset: location.offset, length: location.length });
+    const sealed = await this.#sealed(location);
     return Buffer.from(openBlob(this.#core.cipher, this.#decompressor, id, location, sealed));
+  }
+
+  async #sealed({ pack, offset, length }: BlobLocation): Promise<Buffer> {
+    const holds = (window: Window): boolean =>
+      window.pack === pack && window.offset <= offset && window.offset + window.bytes.length >= offset + length;
+    const window = this.#windows.find(holds) ?? (await this.#fetch(pack, offset, length));
+    return window.bytes.subarray(offset - window.offset, offset - window.offset + length);
+  }
+
+  async #fetch(pack: string, offset: number, length: number): Promise<Window> {
+    const file = { kind: 'pack', id: pack } as const;
+    const size = (await this.#core.storage.size(file)) ?? 0;
+    const wanted = Math.max(length, Math.min(WINDOW, size - offset));
+    const window = { pack, offset, bytes: await this.#core.storage.load(file, { offset, length: wanted }) };
+    this.#windows.unshift(window);
+    this.#windows.splice(WINDOWS);
+    return window;
   }
 
   async tree(id: string): Promise<readonly TreeNode[]> {

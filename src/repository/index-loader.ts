@@ -1,5 +1,5 @@
 /** Loads the index files, and takes up packs that none of them names: what an interrupted backup left is used, not stored twice. */
-import { HoldfastError, messageOf } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { BlobIndexBuilder, type BlobIndex } from './blob-index.ts';
 import { listIds, loadDocument, saveDocument, type Core } from './core.ts';
 import { encodeIndex, encodeIndexedPack, parseIndex, type IndexedPack } from './format/index-file.ts';
@@ -9,14 +9,18 @@ import { LENGTH_FIELD, MAX_HEADER, parsePackHeader, type PackedBlob } from './fo
 /** What is fetched first from the end of a pack: most headers are smaller. */
 const TAIL_BYTES = 16 * 1024;
 
-/** The index of everything that the repository's index files name. */
-export async function loadIndex(core: Core): Promise<BlobIndex> {
-  return (await readIndexFiles(core)).build();
+/** The index of everything that the repository's index files name. `damaged` hears of files that cannot be read, and may go on without them. */
+export async function loadIndex(core: Core, damaged: (error: HoldfastError) => void = fail): Promise<BlobIndex> {
+  return (await readIndexFiles(core, damaged)).build();
+}
+
+function fail(error: HoldfastError): never {
+  throw error;
 }
 
 /** The same, after an index file was written for packs that are stored but named nowhere. For writers, under a lock. */
 export async function loadIndexAndAdopt(core: Core): Promise<{ readonly index: BlobIndex; readonly adopted: number }> {
-  const builder = await readIndexFiles(core);
+  const builder = await readIndexFiles(core, fail);
   const orphans: IndexedPack[] = [];
   for await (const { id, size } of core.storage.list('pack')) {
     if (builder.hasPack(id)) continue;
@@ -30,14 +34,14 @@ export async function loadIndexAndAdopt(core: Core): Promise<{ readonly index: B
   return { index: builder.build(), adopted: orphans.length };
 }
 
-async function readIndexFiles(core: Core): Promise<BlobIndexBuilder> {
+async function readIndexFiles(core: Core, damaged: (error: HoldfastError) => void): Promise<BlobIndexBuilder> {
   const builder = new BlobIndexBuilder();
   for (const id of await listIds(core.storage, 'index')) {
-    const json = await loadDocument(core, 'index', id);
     try {
-      builder.add(parseIndex(json));
+      builder.add(parseIndex(await loadDocument(core, 'index', id)));
     } catch (error) {
-      throw new HoldfastError('repository-damaged', `index ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error });
+      if (isHoldfastError(error, 'storage-failed', 'file-missing')) throw error;
+      damaged(isHoldfastError(error) ? error : new HoldfastError('repository-damaged', `index ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error }));
     }
   }
   return builder;

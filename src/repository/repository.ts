@@ -1,12 +1,16 @@
 /** A repository of restic's format v2: the face of this folder. Nothing outside knows packs, indexes or trees. */
 import { randomBytes } from 'node:crypto';
 import * as os from 'node:os';
+import { localAccounts } from '../base/accounts.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Storage } from '../storage/storage.ts';
 import { archive, type ArchiveOptions, type ArchiveResult } from './archive.ts';
 import type { BlobIndex } from './blob-index.ts';
+import { BlobReader } from './blob-reader.ts';
+import { catFile, type CatKind } from './cat.ts';
+import { check, type CheckOptions, type CheckReport } from './check.ts';
 import { openCore, saveDocument, sha256, type Core } from './core.ts';
 import { Cipher } from './format/cipher.ts';
 import { encodeDocument, type ConfigDocument, type SnapshotDocument } from './format/documents.ts';
@@ -14,10 +18,18 @@ import { formatDate } from './format/go-time.ts';
 import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
 import { loadIndex, loadIndexAndAdopt } from './index-loader.ts';
+import { addKey, changePassword, listKeys, removeKey, type KeyInfo } from './key-ring.ts';
 import { acquireLock, type Lock } from './lock.ts';
 import { listSnapshots, type Snapshot } from './snapshot.ts';
+import { StoredFiles } from './snapshot-files.ts';
+import { UnpackerPool } from './unpack/unpacker-pool.ts';
 
-export type { Snapshot } from './snapshot.ts';
+export { CAT_KINDS, type CatKind } from './cat.ts';
+export type { ArchiveResult } from './archive.ts';
+export type { CheckReport, ReadData } from './check.ts';
+export type { KeyInfo } from './key-ring.ts';
+export type { Compression } from './packer.ts';
+export { findById, tagValue, type Snapshot } from './snapshot.ts';
 
 export class Repository {
   readonly #core: Core;
@@ -59,11 +71,50 @@ export class Repository {
     return await saveDocument(this.#core, 'snapshot', encodeDocument(snapshot));
   }
 
+  /** The files of a snapshot, for as long as the result is not disposed. Needs the snapshot to have been listed before. */
+  async files(snapshot: Snapshot): Promise<OpenedFiles> {
+    const index = await this.#loadedIndex();
+    const pool = new UnpackerPool(this.#core);
+    const blobs = new BlobReader(this.#core, index);
+    const files = new StoredFiles({ core: this.#core, index, blobs, pool, accounts: localAccounts() }, snapshot);
+    return { files, [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose]() };
+  }
+
+  /** Is it sound? See check.ts. */
+  async check(options: CheckOptions): Promise<CheckReport> {
+    return await check(this.#core, options);
+  }
+
+  /** A file of the repository as it is inside, as JSON or as the plaintext of a blob. */
+  async cat(kind: CatKind, id: string): Promise<Buffer> {
+    return await catFile(this.#core, () => this.#loadedIndex(), kind, id);
+  }
+
+  async keys(): Promise<readonly KeyInfo[]> {
+    return await listKeys(this.#core);
+  }
+
+  async addKey(password: Secret): Promise<string> {
+    return await addKey(this.#core, password, this.#clock);
+  }
+
+  async removeKey(prefix: string): Promise<string> {
+    return await removeKey(this.#core, prefix);
+  }
+
+  async changePassword(password: Secret): Promise<string> {
+    return await changePassword(this.#core, password, this.#clock);
+  }
+
   /** The index, loaded once. Snapshots must have been listed before: what they refer to is then in it. */
   async #loadedIndex(): Promise<BlobIndex> {
     this.#index ??= await loadIndex(this.#core);
     return this.#index;
   }
+}
+
+export interface OpenedFiles extends AsyncDisposable {
+  readonly files: StoredFiles;
 }
 
 /** Makes an empty repository with one password. Throws `repository-exists`. */

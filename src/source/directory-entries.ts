@@ -1,10 +1,10 @@
 /** Folders of the local file system as entries: names as bytes, everything that `lstat` says, extended attributes. */
 import * as fs from 'node:fs';
+import type { Accounts } from '../base/accounts.ts';
 import { messageOf, systemCode } from '../base/errors.ts';
 import { extendedAttributes } from '../base/posix.ts';
 import { fromText, joinRaw, toFsPath, toText, type RawName } from '../base/raw-name.ts';
 import type { DirectoryEntry, Entry, Metadata, Problem } from '../repository/entry.ts';
-import type { AccountNames } from './account-names.ts';
 
 const TYPE = 0o170000;
 const SPECIAL: ReadonlyMap<number, 'fifo' | 'socket' | 'dev' | 'chardev'> = new Map([
@@ -12,7 +12,7 @@ const SPECIAL: ReadonlyMap<number, 'fifo' | 'socket' | 'dev' | 'chardev'> = new 
 ]);
 
 export interface Walk {
-  readonly accounts: AccountNames;
+  readonly accounts: Accounts;
   problem(problem: Problem): void;
   /** True for paths that the user has excluded. */
   isExcluded(path: RawName): boolean;
@@ -59,7 +59,7 @@ function metadataOf(walk: Walk, path: RawName, stats: fs.BigIntStats): Metadata 
   const gid = Number(stats.gid);
   const attributes = attributesOf(walk, path);
   return {
-    mode: Number(stats.mode), uid, gid, user: walk.accounts.user(uid), group: walk.accounts.group(gid),
+    mode: Number(stats.mode), uid, gid, user: walk.accounts.userName(uid), group: walk.accounts.groupName(gid),
     mtimeNs: stats.mtimeNs,
     // As restic does by default: a backup that recorded every access would never find a folder unchanged.
     atimeNs: stats.mtimeNs,

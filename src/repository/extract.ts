@@ -1,0 +1,136 @@
+/**
+ * Rebuilds a tree on the local file system. Folders, links and special files are made while the tree is walked; contents are
+ * written by threads, pack by pack; folders get their metadata last, deepest first, since writing below them touches their times.
+ */
+import * as fs from 'node:fs';
+import { HoldfastError, messageOf, systemCode } from '../base/errors.ts';
+import { makeNode } from '../base/posix.ts';
+import { joinRaw, toFsPath, toText, type RawName } from '../base/raw-name.ts';
+import type { ExtractOptions, ExtractReport, Problem } from './entry.ts';
+import { permissionsOf } from './format/go-mode.ts';
+import { parseTime } from './format/go-time.ts';
+import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
+import { ContentWriter } from './unpack/content-writer.ts';
+import type { RestoredMetadata } from './unpack/messages.ts';
+import { restoreMetadata } from './unpack/restore-metadata.ts';
+import type { UnpackSource } from './unpack/unpack-source.ts';
+
+const NODE_TYPES: ReadonlyMap<TreeNode['type'], number> = new Map([['fifo', 0o010000], ['socket', 0o140000], ['dev', 0o060000], ['chardev', 0o020000]]);
+
+class Extraction {
+  readonly #source: UnpackSource;
+  readonly #options: ExtractOptions;
+  readonly #content: ContentWriter;
+  readonly #problems: Problem[] = [];
+  /** Folders in the order in which they were made; their metadata is set from the end. */
+  readonly #folders: RestoredMetadata[] = [];
+  /** The first path of each file that has several names. */
+  readonly #linked = new Map<string, RawName>();
+  readonly #links: (readonly [RawName, RawName])[] = [];
+  #files = 0;
+  #others = 0;
+
+  constructor(source: UnpackSource, options: ExtractOptions) {
+    this.#source = source;
+    this.#options = options;
+    this.#content = new ContentWriter(source, options, this.#problems);
+  }
+
+  async run(node: TreeNode, target: RawName): Promise<ExtractReport> {
+    await this.#restore(node, target);
+    const bytes = await this.#content.end();
+    for (const [from, to] of this.#links) fs.linkSync(toFsPath(from), toFsPath(to));
+    for (const folder of this.#folders.toReversed()) this.#problems.push(...restoreMetadata(folder));
+    return { files: this.#files, folders: this.#folders.length, others: this.#others, bytes, problems: this.#problems };
+  }
+
+  async #restore(node: TreeNode, path: RawName): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    if (node.type === 'dir') await this.#restoreFolder(node, path);
+    else if (node.type === 'file') await this.#restoreFile(node, path);
+    else this.#restoreOther(node, path);
+  }
+
+  async #restoreFolder(node: TreeNode, path: RawName): Promise<void> {
+    fs.mkdirSync(toFsPath(path), { mode: 0o700 });
+    this.#folders.push(this.#metadata(node, path));
+    if (node.subtree === undefined) return;
+    for (const child of await this.#source.blobs.tree(node.subtree)) {
+      const name = nodeName(child);
+      // A name that leads elsewhere can only come from a program that means harm.
+      if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0')) {
+        throw new HoldfastError('repository-damaged', `the folder ${toText(path)} of the snapshot holds the impossible name '${toText(name)}'`);
+      }
+      await this.#restore(child, joinRaw(path, name));
+    }
+  }
+
+  async #restoreFile(node: TreeNode, path: RawName): Promise<void> {
+    this.#files++;
+    if ((node.links ?? 0) > 1 && node.inode) {
+      const key = `${node.device_id ?? 0}:${node.inode}`;
+      const first = this.#linked.get(key);
+      if (first !== undefined) {
+        this.#links.push([first, path]);
+        return;
+      }
+      this.#linked.set(key, path);
+    }
+    await this.#content.add(this.#metadata(node, path), node);
+  }
+
+  #restoreOther(node: TreeNode, path: RawName): void {
+    this.#others++;
+    try {
+      if (node.type === 'symlink') fs.symlinkSync(Buffer.from(linkTarget(node), 'latin1'), toFsPath(path));
+      else {
+        const type = NODE_TYPES.get(node.type);
+        if (type === undefined) throw new Error(`the type '${node.type}' cannot be made`);
+        makeNode(path, type | permissionsOf(node.mode ?? 0), BigInt(node.device ?? 0));
+      }
+    } catch (error) {
+      const why = systemCode(error) === 'EPERM' ? `a ${node.type} can only be made by root` : messageOf(error);
+      this.#problems.push({ subject: toText(path), kind: 'left-out', message: `could not be made: ${why}` });
+      return;
+    }
+    const metadata = this.#metadata(node, path);
+    this.#problems.push(...restoreMetadata(node.type === 'symlink' ? { ...metadata, mode: undefined } : metadata));
+  }
+
+  #metadata(node: TreeNode, path: RawName): RestoredMetadata {
+    const { accounts } = this.#source;
+    const byName = this.#options.ownershipByName === true;
+    return {
+      path,
+      mode: permissionsOf(node.mode ?? 0),
+      uid: (byName && node.user !== undefined ? accounts.userNumber(node.user) : undefined) ?? node.uid ?? 0,
+      gid: (byName && node.group !== undefined ? accounts.groupNumber(node.group) : undefined) ?? node.gid ?? 0,
+      atimeNs: parseTime(node.atime ?? node.mtime ?? '1970-01-01T00:00:00Z'),
+      mtimeNs: parseTime(node.mtime ?? '1970-01-01T00:00:00Z'),
+      attributes: (node.extended_attributes ?? []).map(({ name, value }) => ({ name, value: Buffer.from(value ?? '', 'base64') })),
+    };
+  }
+}
+
+/** Rebuilds `node` at `target`, which must not exist. Throws `target-exists`, `target-failed`, `target-full`, `repository-damaged`. */
+export async function extract(source: UnpackSource, node: TreeNode, target: RawName, options: ExtractOptions): Promise<ExtractReport> {
+  if (fs.lstatSync(toFsPath(target), { throwIfNoEntry: false })) {
+    throw new HoldfastError('target-exists', `${toText(target)} exists already; nothing was overwritten`, { hint: 'Restore to a path that does not exist yet.' });
+  }
+  try {
+    const parent = target.slice(0, target.lastIndexOf('/'));
+    if (parent !== '') fs.mkdirSync(toFsPath(parent), { recursive: true });
+    return await new Extraction(source, options).run(node, target);
+  } catch (error) {
+    throw targetError(error);
+  }
+}
+
+function targetError(error: unknown): unknown {
+  const code = systemCode(error);
+  if (error instanceof HoldfastError || code === undefined) return error;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new HoldfastError('target-full', `no space left where the restored files are written: ${messageOf(error)}`, { hint: 'Free some space or restore to another place with --into.', cause: error });
+  }
+  return code.startsWith('E') ? new HoldfastError('target-failed', `the restored files could not be written: ${messageOf(error)}`, { cause: error }) : error;
+}

@@ -1,0 +1,59 @@
+/** What the main thread asks of the threads that open packs, and what they answer. */
+import type { RawName } from '../../base/raw-name.ts';
+import type { SealKey } from '../format/cipher.ts';
+import type { PackedBlob } from '../format/pack-header.ts';
+import type { Problem } from '../entry.ts';
+
+export interface UnpackerData {
+  readonly key: SealKey;
+}
+
+/** A stretch of a pack: a file that the thread reads itself, or bytes that were loaded for it. */
+export interface PackRange {
+  readonly pack: string;
+  readonly offset: number;
+  readonly length: number;
+  readonly path?: string;
+  readonly bytes?: Uint8Array;
+}
+
+/** What a restored path gets besides its content. */
+export interface RestoredMetadata {
+  readonly path: RawName;
+  /** Permission bits with setuid, setgid and sticky; undefined for symlinks. */
+  readonly mode: number | undefined;
+  readonly uid: number;
+  readonly gid: number;
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly attributes: readonly { readonly name: string; readonly value: Uint8Array }[];
+}
+
+export interface RestoredFile extends RestoredMetadata {
+  readonly size: number;
+  readonly chunks: number;
+}
+
+/** Where the content of a blob goes: the number of a file in the request, and the position in it. */
+export interface BlobTarget {
+  readonly file: number;
+  readonly position: number;
+}
+
+export type UnpackRequest =
+  /** Write blobs into files. Files of one chunk are finished at once, the others by `finish`. */
+  | {
+      readonly kind: 'write';
+      readonly ranges: readonly { readonly range: PackRange; readonly blobs: readonly PackedBlob[]; readonly targets: readonly (readonly BlobTarget[])[] }[];
+      readonly files: readonly RestoredFile[];
+    }
+  /** Give files their length, owner, mode, attributes and times. */
+  | { readonly kind: 'finish'; readonly files: readonly RestoredFile[] }
+  /** The plaintext of blobs, one behind the other. */
+  | { readonly kind: 'open'; readonly range: PackRange; readonly blobs: readonly PackedBlob[] }
+  /** Read a whole pack and compare everything in it with its id, its header and the index. */
+  | { readonly kind: 'verify'; readonly range: PackRange; readonly indexed: readonly PackedBlob[] };
+
+export type UnpackAnswer =
+  | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[]; readonly content?: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'error'; readonly code: string; readonly message: string };

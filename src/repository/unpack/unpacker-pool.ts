@@ -1,0 +1,114 @@
+/** The threads that open packs, seen from the main thread. */
+import { Worker } from 'node:worker_threads';
+import { ERRORS, HoldfastError, type ErrorCode } from '../../base/errors.ts';
+import type { Core } from '../core.ts';
+import type { UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
+
+const THREADS = 2;
+/** Requests that a thread has before it: one to work on, one waiting so that it never stands idle. */
+const AHEAD = 2;
+
+type Done = Extract<UnpackAnswer, { kind: 'done' }>;
+
+interface Job {
+  readonly make: () => Promise<UnpackRequest>;
+  readonly resolve: (done: Done) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  /** Jobs that it has, and of those the ones that were posted to it: it answers them in this order. */
+  readonly jobs: Set<Job>;
+  readonly posted: Job[];
+}
+
+export class UnpackerPool implements AsyncDisposable {
+  readonly #core: Core;
+  readonly #threads: Thread[] = [];
+  readonly #queue: Job[] = [];
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Runs a request in a thread. `make` is called when a thread has room, so that what it loads is never far ahead. */
+  run(make: () => Promise<UnpackRequest>): Promise<Done> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ make, resolve, reject });
+      this.#dispatch();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+  }
+
+  #dispatch(): void {
+    while (this.#queue.length > 0) {
+      const thread = this.#threads.length < THREADS && this.#threads.every(({ jobs }) => jobs.size > 0) ? this.#start() : this.#leastBusy();
+      if (!thread || thread.jobs.size >= AHEAD) return;
+      const job = this.#queue.shift();
+      if (job) this.#send(thread, job);
+    }
+  }
+
+  #leastBusy(): Thread | undefined {
+    return this.#threads.reduce<Thread | undefined>((least, thread) => (least && least.jobs.size <= thread.jobs.size ? least : thread), undefined);
+  }
+
+  #send(thread: Thread, job: Job): void {
+    thread.jobs.add(job);
+    job.make().then(
+      (request) => {
+        thread.posted.push(job);
+        thread.worker.postMessage(request, transferables(request));
+      },
+      (error: unknown) => {
+        thread.jobs.delete(job);
+        job.reject(error);
+        this.#dispatch();
+      },
+    );
+  }
+
+  #start(): Thread {
+    const data: UnpackerData = { key: this.#core.key };
+    const worker = new Worker(new URL('./unpacker.ts', import.meta.url), { workerData: data, trackUnmanagedFds: false });
+    const thread: Thread = { worker, jobs: new Set(), posted: [] };
+    worker.on('message', (answer: UnpackAnswer) => {
+      const job = thread.posted.shift();
+      if (job) thread.jobs.delete(job);
+      if (answer.kind === 'done') job?.resolve(answer);
+      else job?.reject(toError(answer));
+      this.#dispatch();
+    });
+    worker.on('error', (error) => {
+      for (const job of thread.jobs) job.reject(error);
+      thread.jobs.clear();
+    });
+    this.#threads.push(thread);
+    return thread;
+  }
+}
+
+function transferables(request: UnpackRequest): ArrayBuffer[] {
+  if (request.kind === 'finish') return [];
+  const ranges = request.kind === 'write' ? request.ranges.map(({ range }) => range) : [request.range];
+  return ranges.flatMap(({ bytes }) => (bytes?.buffer instanceof ArrayBuffer && bytes.length === bytes.buffer.byteLength ? [bytes.buffer] : []));
+}
+
+const FULL: readonly string[] = ['ENOSPC', 'EDQUOT'];
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code);
+}
+
+/** An error that a thread has met. System errors can only come from writing what is restored. */
+function toError({ code, message }: Extract<UnpackAnswer, { kind: 'error' }>): HoldfastError {
+  if (isErrorCode(code)) return new HoldfastError(code, message);
+  if (FULL.includes(code)) {
+    return new HoldfastError('target-full', `no space left where the restored files are written: ${message}`, { hint: 'Free some space or restore to another place with --into.' });
+  }
+  return new HoldfastError('target-failed', `a restored file could not be written: ${message}`);
+}

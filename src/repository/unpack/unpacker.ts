@@ -1,0 +1,90 @@
+/** A thread that opens packs: decrypts, unpacks and compares the hash of every blob, then writes it, hands it over, or just knows that it is whole. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
+import { openBlob } from '../blob-reader.ts';
+import { sha256 } from '../core.ts';
+import { Cipher } from '../format/cipher.ts';
+import { plainLength } from '../blob-index.ts';
+import type { PackedBlob } from '../format/pack-header.ts';
+import { Decompressor } from '../format/zstd.ts';
+import type { Problem } from '../entry.ts';
+import { FileWriter } from './file-writer.ts';
+import type { PackRange, UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
+import { PackFiles } from './pack-range.ts';
+import { restoreMetadata } from './restore-metadata.ts';
+import { verifyPack } from './verify-pack.ts';
+
+const { key } = workerData as UnpackerData;
+const cipher = new Cipher({ encrypt: Buffer.from(key.encrypt), macK: Buffer.from(key.macK), macR: Buffer.from(key.macR) });
+const decompressor = new Decompressor();
+const packs = new PackFiles();
+const files = new FileWriter();
+
+function open(range: PackRange, bytes: Buffer, blob: PackedBlob): Buffer {
+  const start = blob.offset - range.offset;
+  return openBlob(cipher, decompressor, blob.id, { ...blob, pack: range.pack }, bytes.subarray(start, start + blob.length));
+}
+
+function write(request: Extract<UnpackRequest, { kind: 'write' }>): { bytes: number; problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  let written = 0;
+  for (const { range, blobs, targets } of request.ranges) {
+    const bytes = packs.read(range);
+    blobs.forEach((blob, i) => {
+      const plain = open(range, bytes, blob);
+      for (const { file: number, position } of targets[i] ?? []) {
+        const file = request.files[number];
+        if (!file) continue;
+        if (file.chunks === 1) problems.push(...files.writeWhole(file, plain));
+        else files.writePart(file, plain, position);
+        written += plain.length;
+      }
+    });
+  }
+  return { bytes: written, problems };
+}
+
+function openAll({ range, blobs }: Extract<UnpackRequest, { kind: 'open' }>): Uint8Array<ArrayBuffer> {
+  const bytes = packs.read(range);
+  const content = new Uint8Array(blobs.reduce((sum, blob) => sum + plainLength(blob), 0));
+  let at = 0;
+  for (const blob of blobs) {
+    const plain = open(range, bytes, blob);
+    content.set(plain, at);
+    at += plain.length;
+  }
+  return content;
+}
+
+function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }> {
+  switch (request.kind) {
+    case 'write':
+      return { kind: 'done', ...write(request) };
+    case 'finish':
+      return { kind: 'done', bytes: 0, problems: request.files.flatMap((file) => (file.chunks === 1 ? restoreMetadata(file) : files.finish(file))) };
+    case 'open': {
+      const content = openAll(request);
+      return { kind: 'done', bytes: content.length, problems: [], content };
+    }
+    case 'verify': {
+      const bytes = packs.read(request.range);
+      const problems = verifyPack({ cipher, decompressor, sha256 }, request.range.pack, bytes, request.indexed);
+      packs.close();
+      return { kind: 'done', bytes: bytes.length, problems };
+    }
+  }
+}
+
+function failure(error: unknown): UnpackAnswer {
+  const code = error instanceof HoldfastError ? error.code : (systemCode(error) ?? 'internal');
+  return { kind: 'error', code, message: messageOf(error) };
+}
+
+parentPort?.on('message', (request: UnpackRequest) => {
+  try {
+    const done = answer(request);
+    parentPort?.postMessage(done, done.content ? [done.content.buffer] : []);
+  } catch (error) {
+    parentPort?.postMessage(failure(error));
+  }
+});
