@@ -120,7 +120,7 @@ async function holdDatabase(target: PostgresTarget, metadata: Metadata, context:
       if (unread.length > 0) throw new HoldfastError('source-failed', `Not all of ${target.database} was read: ${unread.slice(0, 5).join(', ')}${unread.length > 5 ? ` and ${unread.length - 5} more` : ''}.`);
       const { id, lsn, moment } = held;
       return {
-        name: target.database, folder: name, snapshot: id, ...(lsn === undefined ? {} : { lsn }), moment, tables: [...tables.values()], sequences, largeObjects: read ?? [], extensions,
+        name: target.database, folder: name, snapshot: id, ...(lsn === undefined ? {} : { lsn }), moment, tables: held.tables.flatMap(({ oid }) => tables.get(oid) ?? []), sequences, largeObjects: read ?? [], extensions,
       };
     };
     const schemaBy = `pg_dump ${program.version}${program.path === undefined ? ' (WASM)' : ''}`;

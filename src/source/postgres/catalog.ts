@@ -29,7 +29,7 @@ const OF_EXTENSION = `EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid
 /** Tables with rows of their own, largest first: plain ones and leaves of partitions, unlogged ones too; of extensions only configuration. */
 export async function readTables(connection: Connection): Promise<CatalogTable[]> {
   const rows = await connection.query<CatalogTable & { size: string }>(
-    `SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, pg_catalog.pg_relation_size(c.oid)::text AS size,
+    `SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, pg_catalog.pg_table_size(c.oid)::text AS size,
        coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '[]') AS columns,
        coalesce(e.condition, '') AS condition, e.extension IS NOT NULL AS extension
@@ -37,7 +37,7 @@ export async function readTables(connection: Connection): Promise<CatalogTable[]
      LEFT JOIN (SELECT extname AS extension, pg_catalog.unnest(extconfig) AS oid, pg_catalog.unnest(extcondition) AS condition
        FROM pg_catalog.pg_extension) e ON e.oid = c.oid
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND ((${USER_SCHEMA} AND NOT ${OF_EXTENSION}) OR e.oid IS NOT NULL)
-     ORDER BY pg_catalog.pg_relation_size(c.oid) DESC, n.nspname, c.relname`,
+     ORDER BY pg_catalog.pg_table_size(c.oid) DESC, n.nspname, c.relname`,
     'listing the tables',
   );
   return rows.map((row) => ({ ...row, size: Number(row.size) }));

@@ -1,20 +1,30 @@
 /** The live databases against a manifest; nothing is changed. */
 import { Connection } from '../../client/postgres/connection.ts';
 import { sqlState } from '../../client/postgres/failure.ts';
+import { fromText } from '../../base/raw-name.ts';
+import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { ProofLine, StoreManifest } from '../source.ts';
 import { readDetail, type DatabaseManifest } from './manifest.ts';
-import { proveLargeObjects, proveSequences, proveTable } from './prove.ts';
+import { encodeName } from './file-name.ts';
+import { parseLines } from './rebuild.ts';
+import { majorOf } from './restore.ts';
+import { proveCatalog, proveLargeObjects, proveSequences, proveTable } from './prove.ts';
 import { prepareReading } from './session.ts';
 
 const UNDEFINED_TABLE = '42P01';
 const UNDEFINED_COLUMN = '42703';
 
-export async function compareDatabases(server: PostgresTarget, manifest: StoreManifest): Promise<ProofLine[]> {
+export async function compareDatabases(server: PostgresTarget, manifest: StoreManifest, files: SnapshotFiles): Promise<ProofLine[]> {
   const detail = readDetail(manifest);
   const proof: ProofLine[] = [];
   for (const database of detail.databases) {
-    const lines = await Connection.with({ ...server, database: database.name }, async (connection) => await compareOne(connection, database));
+    const lines = await Connection.with({ ...server, database: database.name }, async (connection) => {
+      const lines = await compareOne(connection, database);
+      const facts = await files.bytes(fromText(`/${encodeName(detail.store)}/${database.folder}/catalog.json`));
+      const sameVersion = (await majorOf(connection)) === Number.parseInt(detail.server, 10);
+      return [...lines, await proveCatalog(connection, parseLines(facts.toString('utf8')), sameVersion)];
+    });
     proof.push(...lines.map((line) => (detail.databases.length === 1 ? line : { ...line, subject: `${database.name} ${line.subject}` })));
   }
   return proof;

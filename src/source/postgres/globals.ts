@@ -63,7 +63,7 @@ export async function readGlobals(connection: Connection): Promise<{ sql: string
   const passwords = may ? await connection.query<{ name: string; password: string }>(`SELECT rolname AS name, rolpassword AS password FROM pg_catalog.pg_authid WHERE rolpassword IS NOT NULL`, 'reading the passwords of roles') : [];
   const memberships = await connection.query<Membership>(
     `SELECT r.rolname AS role, m.rolname AS member, pg_catalog.bool_or(a.admin_option) AS admin FROM pg_catalog.pg_auth_members a
-     JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member GROUP BY 1, 2 ORDER BY 1, 2`,
+     JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member WHERE m.rolname !~ '^pg_' GROUP BY 1, 2 ORDER BY 1, 2`,
     'reading the memberships of roles',
   );
   const kept = new Map(passwords.map(({ name, password }) => [name, password]));

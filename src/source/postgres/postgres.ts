@@ -35,6 +35,6 @@ export function openPostgres(options: PostgresOptions): Source {
       const job = { server, clock, files, manifest, request };
       return request.part === undefined ? await restoreDatabases(job) : await restoreTable(job, request.part);
     },
-    compare: async (manifest) => await compareDatabases(server, manifest),
+    compare: async (manifest, files) => await compareDatabases(server, manifest, files),
   };
 }

@@ -96,14 +96,15 @@ function build({ table, sql, exclusive }: TableStatement): Work {
  * A table that was emptied in the same transaction is loaded frozen: no second write of every row later by VACUUM. A table
  * of an extension may hold rows that came with the extension; it keeps them.
  */
-export async function loadTable(connection: Connection, table: TableManifest, job: Rebuild): Promise<void> {
+export async function loadTable(connection: Connection, table: TableManifest, job: Rebuild, transaction: { begun: boolean } = { begun: false }): Promise<void> {
   const name = qualified(table.schema, table.name);
   const doing = `loading the table ${table.schema}.${table.name}`;
-  await connection.query(table.extension ? 'BEGIN' : `BEGIN; TRUNCATE ONLY ${name}`, doing);
+  const steps = [...(transaction.begun ? [] : ['BEGIN']), ...(table.extension ? [] : [`TRUNCATE ONLY ${name}`])];
+  await connection.query(steps.join('; '), doing);
   const sql = `COPY ${name}${columnList(table.columns)} FROM STDIN${table.extension ? '' : ' WITH (FREEZE)'}`;
   const pieces = guarded(job.files.read(fromText(`${job.folder}/data/${table.file}`)), job.request.signal);
   await copyIn(connection, sql, doing, pieces, (bytes) => job.request.progress(bytes));
-  await connection.query('COMMIT', doing);
+  if (!transaction.begun) await connection.query('COMMIT', doing);
 }
 
 async function* guarded(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {

@@ -91,7 +91,7 @@ export async function createBeside(admin: Connection, files: SnapshotFiles, deta
   return like.data;
 }
 
-async function majorOf(connection: Connection): Promise<number> {
+export async function majorOf(connection: Connection): Promise<number> {
   const [row] = await connection.query<{ major: number }>(`SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major`, 'asking for the version');
   return row?.major ?? 0;
 }

@@ -7,12 +7,12 @@ import type { PostgresTarget } from '../../client/postgres/target.ts';
 
 const LONGEST_NAME = 63;
 
-/** `20261121T014501` */
+/** `20261121_014501`: names without capitals need no quotes. */
 export function stamp(now: Date): string {
-  return now.toISOString().replaceAll(/[-:]/g, '').slice(0, 15);
+  return now.toISOString().replaceAll(/[-:]/g, '').replace('T', '_').slice(0, 15);
 }
 
-/** `shop_before_20261121T014501`, cut to what Postgres takes. */
+/** `shop_before_20261121_014501`, cut to what Postgres takes. */
 export function nameBeside(name: string, suffix: string): string {
   let cut = name;
   while (Buffer.byteLength(cut + suffix) > LONGEST_NAME) cut = [...cut].slice(0, -1).join('');
