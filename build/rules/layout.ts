@@ -3,7 +3,9 @@ import { posix } from 'node:path';
 import { isAssembly, isGenerated, isTypeScript, ROOT, type Finding, type ProjectFile } from './tree.ts';
 
 const MOST_LINES = 400;
-const EMPTY_NAMES = ['util', 'utils', 'helper', 'helpers', 'common', 'lib', 'manager', 'service', 'handler', 'types', 'misc'];
+const EMPTY_NAMES = ['common', 'lib', 'types', 'misc', 'new'];
+/** These tell nothing at the end of a longer name either. */
+const EMPTY_ENDINGS = ['util', 'utils', 'helper', 'helpers', 'manager', 'service', 'handler'];
 const KEBAB = /^[a-z0-9]+(-[a-z0-9]+)*$/;
 
 /** Everything about files that breaks a rule: size, names, place, and what names the machine it was written on. */
@@ -29,7 +31,7 @@ function checkNames(file: ProjectFile): Finding[] {
   const stems = [...parts.slice(0, -1), ...(parts.at(-1) ?? '').split('.').slice(0, -1)].filter((part) => !part.startsWith('.'));
   const rules = stems.flatMap((stem) => [
     ...(KEBAB.test(stem) ? [] : [`has the name ${stem}, which is not kebab-case`]),
-    ...(EMPTY_NAMES.some((name) => stem === name || stem.endsWith(`-${name}`)) ? [`has the name ${stem}, which tells nothing`] : []),
+    ...(EMPTY_NAMES.includes(stem) || EMPTY_ENDINGS.includes(stem.split('-').at(-1) ?? '') ? [`has the name ${stem}, which tells nothing`] : []),
     ...(stem === 'index' && parts.at(-1) === 'index.ts' ? ['is a barrel: import the file itself'] : []),
   ]);
   return rules.map((rule) => ({ path: file.path, rule }));

@@ -114,6 +114,7 @@ describe('a bad holdfast.yaml', () => {
     'postgresql://ada:hunter2@db/tempo',
     'postgresql://ada:hunter2@one,two/tempo',
     'postgresql://ada@db/tempo?sslmode=require&password=hunter2',
+    'postgresql://ada:1/hunter2@db/tempo',
   ])('is refused when a URL holds a password, which is not repeated', (url) => {
     const error = problem(withStore(`{ postgres: { url: "${url}" } }`));
     expect(error.code).toBe('secret-exposed');
@@ -128,8 +129,14 @@ describe('a bad holdfast.yaml', () => {
     expect(problem('stack: s\nstores: {}\nrepositories:\n  r: { path: p, password: pgpass }\n').message).toContain('cannot be pgpass');
   });
 
-  it.each(['postgresql:///tempo', 'postgres://db:5432/tempo?application_name=a@b', 'postgresql://u@one:1,two:2/tempo', 'postgresql:///t?host=/run/postgresql'])(
-    'is not what this URL makes it: %s',
+  it.each([
+    'postgresql:///tempo',
+    'postgres://postgres@%2Frun%2Fpostgres/tempo',
+    'postgres://db:5432/tempo?application_name=a@b',
+    'postgresql://u@one:1,two:2/tempo',
+    'postgresql:///t?host=/run/postgresql',
+  ])(
+    'is content with a URL like %s',
     (url) => {
       expect(parse(withStore(`{ postgres: { url: "${url}" } }`))).toBeDefined();
     },

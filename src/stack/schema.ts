@@ -28,11 +28,14 @@ const postgresUrl = z.string().superRefine((text, context) => {
   if (problem !== undefined) context.addIssue({ code: 'custom', ...problem });
 });
 
+/** libpq takes several hosts, which URLs otherwise do not have. */
+const MANY_HOSTS = /^\w+:\/\/([^@/:]*@)?[\w.-]+(:\d+)?(,[\w.-]+(:\d+)?)*([/?]|$)/;
+
 /** What is wrong with the URL of a database; never repeats the URL, for it may hold a password. */
 export function problemOfPostgresUrl(text: string): { readonly message: string; readonly params?: typeof EXPOSED } | undefined {
   const message = 'holds a password; take it out and add `password: env:NAME` (or file:PATH, exec:COMMAND), or put it into ~/.pgpass';
-  if (/^[a-z]+:\/\/[^/@]*:[^/@?#]+@/i.test(text) || /[?&](password|sslpassword)=/i.test(text)) return { message, params: EXPOSED };
-  const valid = /^postgres(ql)?:\/\//.test(text) && (URL.canParse(text) || /^\w+:\/\/[^@]*@?[\w.,:-]+(\/|$)/.test(text));
+  if (/^[a-z]+:\/\/[^@?#]*:[^?#]+@/i.test(text) || /[?&](password|sslpassword)=/i.test(text)) return { message, params: EXPOSED };
+  const valid = /^postgres(ql)?:\/\//.test(text) && (URL.canParse(text) || MANY_HOSTS.test(text));
   if (!valid) return { message: 'must be the URL of a database, like postgresql://user@host:5432/database' };
   return URL.canParse(text) && new URL(text).password !== '' ? { message, params: EXPOSED } : undefined;
 }
