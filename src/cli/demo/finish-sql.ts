@@ -69,7 +69,6 @@ begin
     execute one.command;
   end loop;
 end $$;
-alter materialized view logbook.season_totals owner to tempo_owner;
 `;
 
 export const finishSql: readonly string[] = [code, rights, 'analyze;'];
