@@ -106,6 +106,13 @@ export interface ExtractReport {
   readonly problems: readonly Problem[];
 }
 
+export interface Comparison {
+  readonly files: number;
+  readonly bytes: number;
+  /** What is missing, what is there in addition, and what differs, each named. */
+  readonly differences: readonly Problem[];
+}
+
 /** What a source gets to rebuild a store: the files of one snapshot. Every byte it gives out was authenticated and hashed. */
 export interface SnapshotFiles {
   readonly snapshotId: string;
@@ -117,4 +124,6 @@ export interface SnapshotFiles {
   bytes(path: RawName): Promise<Buffer>;
   /** Rebuilds a folder or a file of the snapshot at `target`, which must not exist: content, owners, modes, times, attributes, links, holes. */
   extract(path: RawName, target: RawName, options: ExtractOptions): Promise<ExtractReport>;
+  /** Reads what stands at `target` and compares it with the snapshot: types, contents by hash, owners, modes, times, link targets. */
+  compare(path: RawName, target: RawName, options: ExtractOptions): Promise<Comparison>;
 }

@@ -10,12 +10,11 @@ import type { ExtractOptions, ExtractReport, Problem } from './entry.ts';
 import { permissionsOf } from './format/go-mode.ts';
 import { parseTime } from './format/go-time.ts';
 import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
+import { NODE_MODES } from './node-types.ts';
 import { ContentWriter } from './unpack/content-writer.ts';
 import type { RestoredMetadata } from './unpack/messages.ts';
 import { restoreMetadata } from './unpack/restore-metadata.ts';
 import type { UnpackSource } from './unpack/unpack-source.ts';
-
-const NODE_TYPES: ReadonlyMap<TreeNode['type'], number> = new Map([['fifo', 0o010000], ['socket', 0o140000], ['dev', 0o060000], ['chardev', 0o020000]]);
 
 class Extraction {
   readonly #source: UnpackSource;
@@ -84,9 +83,8 @@ class Extraction {
     try {
       if (node.type === 'symlink') fs.symlinkSync(Buffer.from(linkTarget(node), 'latin1'), toFsPath(path));
       else {
-        const type = NODE_TYPES.get(node.type);
-        if (type === undefined) throw new Error(`the type '${node.type}' cannot be made`);
-        makeNode(path, type | permissionsOf(node.mode ?? 0), BigInt(node.device ?? 0));
+        if (node.type === 'irregular') throw new Error('its type is not known');
+        makeNode(path, NODE_MODES[node.type] | permissionsOf(node.mode ?? 0), BigInt(node.device ?? 0));
       }
     } catch (error) {
       const why = systemCode(error) === 'EPERM' ? `a ${node.type} can only be made by root` : messageOf(error);

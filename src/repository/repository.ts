@@ -11,16 +11,16 @@ import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
 import { catFile, type CatKind } from './cat.ts';
 import { check, type CheckOptions, type CheckReport } from './check.ts';
-import { openCore, saveDocument, sha256, type Core } from './core.ts';
+import { loadDocument, openCore, saveDocument, sha256, type Core } from './core.ts';
 import { Cipher } from './format/cipher.ts';
-import { encodeDocument, type ConfigDocument, type SnapshotDocument } from './format/documents.ts';
+import { encodeDocument, type ConfigDocument } from './format/documents.ts';
 import { formatDate } from './format/go-time.ts';
 import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
 import { loadIndex, loadIndexAndAdopt } from './index-loader.ts';
 import { addKey, changePassword, listKeys, removeKey, type KeyInfo } from './key-ring.ts';
 import { acquireLock, type Lock } from './lock.ts';
-import { listSnapshots, type Snapshot } from './snapshot.ts';
+import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
 import { StoredFiles } from './snapshot-files.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
 
@@ -30,6 +30,7 @@ export type { CheckReport, ReadData } from './check.ts';
 export type { KeyInfo } from './key-ring.ts';
 export type { Compression } from './packer.ts';
 export { findById, tagValue, type Snapshot } from './snapshot.ts';
+export type { StoredFiles } from './snapshot-files.ts';
 
 export class Repository {
   readonly #core: Core;
@@ -62,13 +63,17 @@ export class Repository {
   /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */
   async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult> {
     const { index } = await loadIndexAndAdopt(this.#core);
+    // What is archived now is in no index that was loaded before.
     this.#index = undefined;
     return await archive(this.#core, index, { ...options, clock: this.#clock });
   }
 
-  /** Writes a snapshot; the last step of a backup. Answers its id. */
-  async saveSnapshot(snapshot: SnapshotDocument): Promise<string> {
-    return await saveDocument(this.#core, 'snapshot', encodeDocument(snapshot));
+  /** Writes a snapshot and reads it back; the last step of a backup. Answers its id. */
+  async saveSnapshot(facts: SnapshotFacts): Promise<string> {
+    const document = snapshotDocument(facts, this.#clock.now());
+    const id = await saveDocument(this.#core, 'snapshot', encodeDocument(document));
+    await loadDocument(this.#core, 'snapshot', id);
+    return id;
   }
 
   /** The files of a snapshot, for as long as the result is not disposed. Needs the snapshot to have been listed before. */

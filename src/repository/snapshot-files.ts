@@ -1,9 +1,11 @@
 /** The files of one snapshot: looked up by path, read as streams, rebuilt on disk. What sources get to restore a store. */
 import { HoldfastError } from '../base/errors.ts';
 import { toText, type RawName } from '../base/raw-name.ts';
-import type { ExtractOptions, ExtractReport, ListedFile, SnapshotFiles } from './entry.ts';
+import { compareTree } from './compare-tree.ts';
+import type { Comparison, ExtractOptions, ExtractReport, ListedFile, SnapshotFiles } from './entry.ts';
 import { extract } from './extract.ts';
-import { nodeName, type TreeNode } from './format/tree.ts';
+import { modeText } from './format/go-mode.ts';
+import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
 import { blobBytes, locate } from './unpack/pack-plan.ts';
 import { loadRange } from './unpack/load-range.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -12,6 +14,18 @@ import type { UnpackSource } from './unpack/unpack-source.ts';
 /** Blobs of a stream that are opened at once, and groups that are opened ahead of the reader. */
 const GROUP_BYTES = 4 << 20;
 const AHEAD = 3;
+
+export interface FileDetails extends ListedFile {
+  /** As `ls -l` shows it: `drwxr-xr-x`. */
+  readonly mode: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly user: string | undefined;
+  readonly group: string | undefined;
+  /** RFC 3339. */
+  readonly mtime: string;
+  readonly target: RawName | undefined;
+}
 
 export class StoredFiles implements SnapshotFiles {
   readonly snapshotId: string;
@@ -25,18 +39,26 @@ export class StoredFiles implements SnapshotFiles {
   }
 
   async list(path: RawName): Promise<readonly ListedFile[]> {
-    return (await this.nodes(path)).map((node) => ({ name: nodeName(node), type: node.type, size: node.size ?? 0 }));
+    return (await this.#nodes(path)).map((node) => ({ name: nodeName(node), type: node.type, size: node.size ?? 0 }));
   }
 
-  /** The nodes of a folder, with all their metadata. */
-  async nodes(path: RawName): Promise<readonly TreeNode[]> {
-    const node = await this.node(path);
+  /** What is known of each entry of a folder, for people. */
+  async details(path: RawName): Promise<readonly FileDetails[]> {
+    return (await this.#nodes(path)).map((node) => ({
+      name: nodeName(node), type: node.type, size: node.size ?? 0, mode: modeText(node.type, node.mode ?? 0),
+      uid: node.uid ?? 0, gid: node.gid ?? 0, user: node.user, group: node.group, mtime: node.mtime ?? '',
+      target: node.type === 'symlink' ? linkTarget(node) : undefined,
+    }));
+  }
+
+  async #nodes(path: RawName): Promise<readonly TreeNode[]> {
+    const node = await this.#node(path);
     if (node.type !== 'dir' || node.subtree === undefined) throw this.#missing(path, 'is no folder');
     return await this.#source.blobs.tree(node.subtree);
   }
 
   /** The node at a path. Throws `path-missing`. */
-  async node(path: RawName): Promise<TreeNode> {
+  async #node(path: RawName): Promise<TreeNode> {
     let node = this.#root;
     for (const name of path.split('/').filter((part) => part !== '')) {
       if (node.type !== 'dir' || node.subtree === undefined) throw this.#missing(path, 'is not in the snapshot');
@@ -54,7 +76,7 @@ export class StoredFiles implements SnapshotFiles {
   }
 
   async *read(path: RawName): AsyncIterable<Uint8Array> {
-    const node = await this.node(path);
+    const node = await this.#node(path);
     if (node.type !== 'file') throw this.#missing(path, 'is no file');
     const ids = node.content ?? [];
     const opening: Promise<Uint8Array>[] = [];
@@ -95,7 +117,11 @@ export class StoredFiles implements SnapshotFiles {
   }
 
   async extract(path: RawName, target: RawName, options: ExtractOptions): Promise<ExtractReport> {
-    return await extract(this.#source, await this.node(path), target, options);
+    return await extract(this.#source, await this.#node(path), target, options);
+  }
+
+  async compare(path: RawName, target: RawName, options: ExtractOptions): Promise<Comparison> {
+    return await compareTree(this.#source, await this.#node(path), target, options);
   }
 
   #missing(path: RawName, what: string): HoldfastError {

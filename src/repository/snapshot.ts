@@ -2,7 +2,8 @@
 import { HoldfastError, messageOf } from '../base/errors.ts';
 import { listIds, loadDocument, type Core } from './core.ts';
 import type { SnapshotDocument } from './format/documents.ts';
-import { parseTime } from './format/go-time.ts';
+import type { ArchiveResult } from './archive.ts';
+import { formatDate, parseTime } from './format/go-time.ts';
 
 export interface Snapshot extends SnapshotDocument {
   readonly id: string;
@@ -41,4 +42,40 @@ export function findById(snapshots: readonly Snapshot[], prefix: string): Snapsh
 export function tagValue(snapshot: Pick<Snapshot, 'tags'>, name: string): string | undefined {
   const prefix = `${name}:`;
   return snapshot.tags?.find((tag) => tag.startsWith(prefix))?.slice(prefix.length);
+}
+
+/** What a new snapshot says. */
+export interface SnapshotFacts {
+  /** When the backup began: the time of the snapshot. */
+  readonly at: Date;
+  readonly parent: string | undefined;
+  readonly tree: string;
+  readonly paths: readonly string[];
+  readonly hostname: string;
+  readonly username: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly tags: readonly string[];
+  /** Name and version of the program. */
+  readonly program: string;
+  readonly archived: ArchiveResult;
+}
+
+/** The document of a snapshot that was finished at `end`, its fields in restic's order. */
+export function snapshotDocument(facts: SnapshotFacts, end: Date): SnapshotDocument {
+  const { archived, at } = facts;
+  return {
+    time: formatDate(at),
+    ...(facts.parent === undefined ? {} : { parent: facts.parent }),
+    tree: facts.tree, paths: facts.paths, hostname: facts.hostname, username: facts.username,
+    ...(facts.uid > 0 ? { uid: facts.uid } : {}), ...(facts.gid > 0 ? { gid: facts.gid } : {}),
+    tags: facts.tags, program_version: facts.program,
+    summary: {
+      backup_start: formatDate(at), backup_end: formatDate(end),
+      files_new: archived.filesNew, files_changed: archived.filesChanged, files_unmodified: archived.filesUnmodified,
+      dirs_new: archived.dirsNew, dirs_changed: archived.dirsChanged, dirs_unmodified: archived.dirsUnmodified,
+      data_blobs: archived.dataBlobs, tree_blobs: archived.treeBlobs, data_added: archived.dataAdded, data_added_packed: archived.dataAddedPacked,
+      total_files_processed: archived.totalFiles, total_bytes_processed: archived.totalBytes,
+    },
+  };
 }

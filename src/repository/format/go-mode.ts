@@ -23,3 +23,17 @@ export function permissionsOf(goMode: number): number {
   for (const [posix, bit] of SPECIAL) if (Math.floor(goMode / bit) % 2 === 1) mode |= posix;
   return mode;
 }
+
+const LETTERS: Readonly<Record<string, string>> = { dir: 'd', symlink: 'l', fifo: 'p', socket: 's', dev: 'b', chardev: 'c' };
+
+/** A Go mode as `ls -l` shows it: `drwxr-sr-x`. */
+export function modeText(type: string, goMode: number): string {
+  const mode = permissionsOf(goMode);
+  const triple = (shift: number, special: number, letter: string): string => {
+    const bits = (mode >> shift) & 7;
+    const execute = (bits & 1) !== 0;
+    const last = mode & special ? (execute ? letter : letter.toUpperCase()) : execute ? 'x' : '-';
+    return `${bits & 4 ? 'r' : '-'}${bits & 2 ? 'w' : '-'}${last}`;
+  };
+  return `${LETTERS[type] ?? '-'}${triple(6, 0o4000, 's')}${triple(3, 0o2000, 's')}${triple(0, 0o1000, 't')}`;
+}

@@ -40,6 +40,11 @@ export interface BlobTarget {
   readonly position: number;
 }
 
+export interface ComparedFile {
+  readonly path: RawName;
+  readonly chunks: readonly { readonly id: string; readonly length: number }[];
+}
+
 export type UnpackRequest =
   /** Write blobs into files. Files of one chunk are finished at once, the others by `finish`. */
   | {
@@ -51,6 +56,8 @@ export type UnpackRequest =
   | { readonly kind: 'finish'; readonly files: readonly RestoredFile[] }
   /** The plaintext of blobs, one behind the other. */
   | { readonly kind: 'open'; readonly range: PackRange; readonly blobs: readonly PackedBlob[] }
+  /** Read files of this host and compare their contents with the hashes of their chunks. */
+  | { readonly kind: 'compare'; readonly files: readonly ComparedFile[] }
   /** Read a whole pack and compare everything in it with its id, its header and the index. */
   | { readonly kind: 'verify'; readonly range: PackRange; readonly indexed: readonly PackedBlob[] };
 

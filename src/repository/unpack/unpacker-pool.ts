@@ -93,7 +93,7 @@ export class UnpackerPool implements AsyncDisposable {
 }
 
 function transferables(request: UnpackRequest): ArrayBuffer[] {
-  if (request.kind === 'finish') return [];
+  if (request.kind === 'finish' || request.kind === 'compare') return [];
   const ranges = request.kind === 'write' ? request.ranges.map(({ range }) => range) : [request.range];
   return ranges.flatMap(({ bytes }) => (bytes?.buffer instanceof ArrayBuffer && bytes.length === bytes.buffer.byteLength ? [bytes.buffer] : []));
 }

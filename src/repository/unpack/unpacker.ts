@@ -8,6 +8,7 @@ import { plainLength } from '../blob-index.ts';
 import type { PackedBlob } from '../format/pack-header.ts';
 import { Decompressor } from '../format/zstd.ts';
 import type { Problem } from '../entry.ts';
+import { compareFiles } from './compare-files.ts';
 import { FileWriter } from './file-writer.ts';
 import type { PackRange, UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
 import { PackFiles } from './pack-range.ts';
@@ -66,6 +67,8 @@ function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }>
       const content = openAll(request);
       return { kind: 'done', bytes: content.length, problems: [], content };
     }
+    case 'compare':
+      return { kind: 'done', ...compareFiles(request.files, sha256) };
     case 'verify': {
       const bytes = packs.read(request.range);
       const problems = verifyPack({ cipher, decompressor, sha256 }, request.range.pack, bytes, request.indexed);

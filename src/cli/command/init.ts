@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { HoldfastError } from '../../base/errors.ts';
+import { Session, type CommonOptions } from '../session.ts';
+import { plural } from '../render/text.ts';
+
+interface Options extends CommonOptions {
+  readonly stack?: string;
+  readonly postgres: readonly string[];
+  readonly directory: readonly string[];
+}
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+export function addInit(program: Command): void {
+  program
+    .command('init')
+    .summary('write holdfast.yaml and make the repository')
+    .description('Looks at the stores that the flags name, makes the repository, and writes holdfast.yaml.')
+    .option('--stack <name>', 'the name of the stack; default: the name of the folder')
+    .option('--postgres <url>', 'a database: postgres://user@host:port/database, without the password; repeatable', collect, [])
+    .option('--directory <path>', 'a folder; repeatable', collect, [])
+    .action(run);
+}
+
+async function run(options: Options): Promise<void> {
+  const session = new Session(options);
+  if (options.repository === undefined) throw new HoldfastError('usage', 'the place of the repository is not given', { hint: 'Give a folder with --repository PATH; it need not exist yet.' });
+  const { init } = await import('../../operation/init.ts');
+  const report = await init(
+    { folder: session.folder, stack: options.stack, postgres: options.postgres, directories: options.directory, repository: options.repository, passwordFile: options.passwordFile },
+    session.context,
+  );
+  const { stack } = report;
+  session.answer(
+    { config: report.config, repository: { location: report.repository, id: report.repositoryId }, stack: stack.name, stores: stack.stores.map(({ name, kind }) => ({ name, kind })) },
+    [
+      `Wrote ${report.config}: the stack ${stack.name} with ${plural(stack.stores.length, 'store')} (${stack.stores.map(({ name }) => name).join(', ')}).`,
+      `Made the repository ${report.repository}.`,
+      '',
+      'Keep its password in a second place, away from this host: nobody can restore without it, and neither can we.',
+      'Next: holdfast backup',
+    ],
+  );
+}

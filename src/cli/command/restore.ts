@@ -1,0 +1,97 @@
+import { Option, type Command } from 'commander';
+import type { RestorePlan, StoreRestore } from '../../operation/restore.ts';
+import type { RestoreReport } from '../../source/source.ts';
+import { confirmInWords } from '../confirm.ts';
+import { formatBytes, formatCount, formatMoment, formatSeconds, painter, plural, printable, shortId } from '../render/text.ts';
+import { Session, type CommonOptions } from '../session.ts';
+import { snapshotNamed } from '../snapshot-named.ts';
+
+interface Options extends CommonOptions {
+  readonly at?: string;
+  readonly snapshot?: string;
+  readonly table?: string;
+  readonly path?: string;
+  readonly into?: string;
+  readonly ownershipByName?: boolean;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+export function addRestore(program: Command): void {
+  program
+    .command('restore')
+    .summary('bring back everything, a store, a table or a path')
+    .description('Rebuilds stores beside what is there, proves them against the backup, and only then puts them in place; what stood there is kept.')
+    .argument('[store...]', 'stores of holdfast.yaml; default: all')
+    .option('--at <time>', "the newest restore point not after this time: '2026-11-20 14:30'")
+    .option('--snapshot <id>', 'this snapshot')
+    .addOption(new Option('--table <table>', 'one table of a database: schema.table').conflicts('path'))
+    .option('--path <path>', 'one file or folder of a directory')
+    .option('--into <place>', 'somewhere else: a folder that does not exist yet, or for a database the name of a new one')
+    .option('--ownership-by-name', 'owners by name where they exist here, not by number (with --snapshot and --into)')
+    .option('--dry-run', 'only show the plan')
+    .option('--yes', 'do not ask for a confirmation')
+    .action(run);
+}
+
+async function run(names: readonly string[], options: Options): Promise<void> {
+  const session = new Session(options);
+  if (names.length === 0 && options.snapshot !== undefined && options.into !== undefined && options.table === undefined) return await restoreAnySnapshot(session, options, options.snapshot, options.into);
+  const [{ planRestore, executeRestore }, { chooseStores }, { parseMoment }] = await Promise.all([import('../../operation/restore.ts'), import('../../stack/stack.ts'), import('../../operation/select.ts')]);
+  const stack = await session.stack();
+  const repository = await session.repository();
+  const at = options.at === undefined ? undefined : parseMoment(options.at);
+  const plan = await planRestore({
+    stack, stores: chooseStores(stack, names), repository, at, snapshot: options.snapshot, part: options.table ?? options.path, into: options.into,
+  });
+  if (options.dryRun) return session.answer(planDocument(plan), planLines(plan));
+  if (!options.yes && plan.items.some(({ replaces }) => replaces)) await confirmInWords(session, planLines(plan), stack.name);
+  const restored = await executeRestore(plan, repository, session.context);
+  session.answer({ restored }, restored.flatMap(restoredLines));
+}
+
+/** Files of any snapshot, also of one that restic wrote: needs no holdfast.yaml. */
+async function restoreAnySnapshot(session: Session, options: Options, name: string, into: string): Promise<void> {
+  const { restoreFiles } = await import('../../operation/restore.ts');
+  const repository = await session.repository();
+  const snapshot = await snapshotNamed(repository, name);
+  const from = options.path ?? '/';
+  if (options.dryRun) return session.answer({ snapshot: snapshot.id, from, into }, [`Would restore ${from} of snapshot ${shortId(snapshot.id)} to ${into}.`]);
+  const started = session.clock.elapsedMs();
+  const report = await restoreFiles({ repository, snapshot, from, into, ownershipByName: options.ownershipByName ?? false }, session.context);
+  const seconds = (session.clock.elapsedMs() - started) / 1000;
+  session.answer({ snapshot: snapshot.id, report, seconds }, [...reportLines(`snapshot ${shortId(snapshot.id)}`, report, seconds)]);
+}
+
+function planDocument(plan: RestorePlan): object {
+  return {
+    stack: plan.stack, warnings: plan.warnings,
+    items: plan.items.map(({ store, snapshot, part, into, sentence, replaces }) => ({ store: store.name, snapshot: snapshot.id, time: snapshot.time, part, into, sentence, replaces })),
+  };
+}
+
+function planLines(plan: RestorePlan): readonly string[] {
+  const items = plan.items.map(({ store, snapshot, sentence }) => `  ${store.name}, of ${formatMoment(new Date(snapshot.time))} (snapshot ${shortId(snapshot.id)}): ${sentence}.`);
+  return ['Plan:', ...items, ...plan.warnings.map((warning) => `note: ${warning}`)];
+}
+
+function restoredLines({ store, report, seconds }: StoreRestore): readonly string[] {
+  return reportLines(store, report, seconds);
+}
+
+const SHOWN = 20;
+
+function reportLines(name: string, report: RestoreReport, seconds: number): readonly string[] {
+  const paint = painter(process.stdout);
+  const { bytes, ...counts } = report.counts;
+  const what = Object.entries(counts).filter(([, count]) => count > 0).map(([word, count]) => plural(count, word.replace(/s$/, '')));
+  const size = bytes === undefined ? '' : ` (${formatBytes(bytes)})`;
+  const unequal = report.proof.filter(({ equal }) => !equal);
+  const equal = report.proof.length - unequal.length;
+  const lines = [`${paint('green', 'restored')} ${name} to ${printable(report.target)}: ${what.join(', ')}${size}, in ${formatSeconds(seconds)}.`];
+  if (equal > 0) lines.push(`  ${plural(equal, 'comparison')} with the backup, all equal.`);
+  if (report.kept !== undefined) lines.push(`  What stood there before is kept as ${printable(report.kept)}.`);
+  if (unequal.length > 0) lines.push(paint('yellow', `  ${plural(unequal.length, 'thing')} could not be given back as it was:`), ...unequal.slice(0, SHOWN).map(({ subject, detail }) => `    ${printable(`${subject}: ${detail}`)}`));
+  if (unequal.length > SHOWN) lines.push(`    and ${formatCount(unequal.length - SHOWN)} more`);
+  return lines;
+}

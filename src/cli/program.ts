@@ -1,0 +1,54 @@
+/** The command line as data: help, docs/cli.md and completion are made from it. Commands load what they need when they run. */
+import { Command, CommanderError, Option } from 'commander';
+import { HoldfastError } from '../base/errors.ts';
+import { addBackup } from './command/backup.ts';
+import { addCat } from './command/cat.ts';
+import { addCheck } from './command/check.ts';
+import { addDemo } from './command/demo.ts';
+import { addInit } from './command/init.ts';
+import { addKey } from './command/key.ts';
+import { addLs } from './command/ls.ts';
+import { addRestore } from './command/restore.ts';
+import { addSnapshots } from './command/snapshots.ts';
+
+export const VERSION = '0.1.0';
+
+/** Options that every command takes, before or behind its name. */
+function addCommonOptions(command: Command): void {
+  command
+    .option('-C, --chdir <dir>', 'the folder of holdfast.yaml; default: this one or the nearest above it')
+    .option('--repository <name>', 'a repository of holdfast.yaml, or the path of one')
+    .addOption(new Option('--password-file <file>', 'the file that holds the password of the repository'))
+    .option('--json', 'answer with one JSON document');
+}
+
+/** Makes commander throw our errors, and gives all commands the common options. */
+function finish(command: Command): void {
+  command.exitOverride((error: CommanderError) => {
+    if (error.exitCode === 0) process.exit(0);
+    throw new HoldfastError('usage', error.message.replace(/^error: /, ''), { hint: `See \`${fullName(command)} --help\`.` });
+  });
+  command.configureOutput({ writeErr: () => undefined });
+  command.allowExcessArguments(false);
+  command.showSuggestionAfterError(true);
+  for (const child of command.commands) {
+    addCommonOptions(child);
+    finish(child);
+  }
+}
+
+function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
+}
+
+export function buildProgram(): Command {
+  const program = new Command('holdfast')
+    .description('Keeps the data of a running application stack safe, and proves it.')
+    .version(VERSION)
+    .helpCommand(false)
+    .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
+  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addRestore, addCheck, addKey]) add(program);
+  program.action(() => program.help());
+  finish(program);
+  return program;
+}

@@ -1,0 +1,70 @@
+/** What every command needs: the configuration, the repository, a context, and a way to answer. */
+import * as path from 'node:path';
+import { systemClock, type Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import type { Context } from '../operation/context.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { Stack } from '../stack/stack.ts';
+import { interruption } from './interrupt.ts';
+import { createProgress, silentProgress, type Progress } from './render/progress.ts';
+
+/** Options that every command takes. */
+export interface CommonOptions {
+  /** Where holdfast.yaml is looked for. */
+  readonly chdir?: string;
+  /** The name of a repository of holdfast.yaml, or a path. */
+  readonly repository?: string;
+  readonly passwordFile?: string;
+  readonly json?: boolean;
+}
+
+export class Session {
+  readonly options: CommonOptions;
+  readonly clock: Clock = systemClock;
+  readonly progress: Progress;
+  readonly context: Context;
+
+  constructor(options: CommonOptions) {
+    this.options = options;
+    this.progress = options.json ? silentProgress : createProgress(process.stderr, this.clock);
+    this.context = { clock: this.clock, signal: interruption(), emit: (event) => this.progress.listen(event) };
+  }
+
+  get folder(): string {
+    return path.resolve(this.options.chdir ?? '.');
+  }
+
+  /** Throws `no-config` and `config`. */
+  async stack(): Promise<Stack> {
+    const [{ findConfig }, { readConfig }] = await Promise.all([import('../stack/stack.ts'), import('../stack/config.ts')]);
+    return await readConfig(await findConfig(this.folder));
+  }
+
+  /**
+   * The repository that is meant: a name of holdfast.yaml, or a path with --password-file or HOLDFAST_PASSWORD, for which no
+   * holdfast.yaml is needed.
+   */
+  async repository(): Promise<Repository> {
+    const { repositoryOf } = await import('../operation/open.ts');
+    const wanted = this.options.repository;
+    if (wanted !== undefined && (wanted.includes('/') || wanted === '.' || wanted === '..')) {
+      return await repositoryOf({ name: wanted, path: path.resolve(this.folder, wanted), password: this.#password() }, this.clock);
+    }
+    const { chooseRepository } = await import('../stack/stack.ts');
+    const place = chooseRepository(await this.stack(), wanted);
+    return await repositoryOf(this.options.passwordFile === undefined ? place : { ...place, password: this.#password() }, this.clock);
+  }
+
+  #password(): { readonly from: 'file'; readonly path: string } | { readonly from: 'env'; readonly name: string } {
+    const file = this.options.passwordFile;
+    if (file !== undefined) return { from: 'file', path: path.resolve(this.folder, file) };
+    if (process.env['HOLDFAST_PASSWORD'] !== undefined) return { from: 'env', name: 'HOLDFAST_PASSWORD' };
+    throw new HoldfastError('secret-missing', 'the password of the repository is not given', { hint: 'Give --password-file FILE, or set HOLDFAST_PASSWORD.' });
+  }
+
+  /** Prints the answer: lines for people, or one JSON document. */
+  answer(document: object, lines: readonly string[]): void {
+    this.progress.clear();
+    process.stdout.write(this.options.json ? `${JSON.stringify(document)}\n` : lines.map((line) => `${line}\n`).join(''));
+  }
+}

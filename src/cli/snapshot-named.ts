@@ -1,0 +1,13 @@
+import { HoldfastError } from '../base/errors.ts';
+import { findById, tagValue, type Repository, type Snapshot } from '../repository/repository.ts';
+
+/** The snapshot that a person names: the newest of all, the newest of a store, or by the beginning of an id. Throws `snapshot-missing`. */
+export async function snapshotNamed(repository: Repository, name: string): Promise<Snapshot> {
+  const snapshots = await repository.snapshots();
+  if (name === 'latest') {
+    const newest = snapshots.at(-1);
+    if (newest) return newest;
+    throw new HoldfastError('snapshot-missing', `${repository.location} holds no snapshots yet`, { hint: 'Make one with `holdfast backup`.' });
+  }
+  return snapshots.findLast((snapshot) => tagValue(snapshot, 'store') === name) ?? findById(snapshots, name);
+}

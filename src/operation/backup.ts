@@ -1,0 +1,159 @@
+/** `backup`: one restore point over several stores, a snapshot a store. A snapshot is written only when all it needs is stored and read back. */
+import { randomBytes } from 'node:crypto';
+import * as os from 'node:os';
+import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import { toText } from '../base/raw-name.ts';
+import type { FileEntry, Problem } from '../repository/entry.ts';
+import { tagValue, type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
+import type { Source, StoreManifest } from '../source/source.ts';
+import type { Stack, Store } from '../stack/stack.ts';
+import type { Context } from './context.ts';
+import { createManifest, encodeManifest, MANIFEST_FILE, PROGRAM, type SnapshotManifest } from './manifest.ts';
+import { sourceOf } from './open.ts';
+
+export interface BackupOptions {
+  readonly stack: Stack;
+  readonly stores: readonly Store[];
+  readonly repository: Repository;
+  readonly compression: Compression;
+  /** Added to every snapshot. */
+  readonly tags: readonly string[];
+}
+
+export type StoreBackup =
+  | {
+      readonly store: string;
+      readonly kind: string;
+      readonly state: 'ok' | 'degraded';
+      readonly snapshot: string;
+      readonly counts: Readonly<Record<string, number>>;
+      readonly problems: readonly Problem[];
+      readonly archived: ArchiveResult;
+      readonly seconds: number;
+    }
+  | { readonly store: string; readonly kind: string; readonly state: 'failed'; readonly error: HoldfastError; readonly seconds: number };
+
+export interface BackupReport {
+  readonly run: string;
+  readonly state: 'ok' | 'degraded' | 'failed';
+  readonly startedAt: string;
+  readonly seconds: number;
+  readonly stores: readonly StoreBackup[];
+}
+
+/** `20261120T235959Z-1a2b3c`: sorts by time, and two runs of one second differ. */
+function runName(now: Date): string {
+  return `${now.toISOString().replace(/[-:]/g, '').slice(0, 15)}Z-${randomBytes(3).toString('hex')}`;
+}
+
+class BackupRun {
+  readonly #options: BackupOptions;
+  readonly #context: Context;
+  readonly name: string;
+  readonly #snapshots: readonly Snapshot[];
+
+  constructor(options: BackupOptions, context: Context, run: string, snapshots: readonly Snapshot[]) {
+    this.#options = options;
+    this.#context = context;
+    this.name = run;
+    this.#snapshots = snapshots;
+  }
+
+  /** Backs one store up. A store that fails does not keep the others from being backed up. */
+  async store(store: Store, source: Source): Promise<StoreBackup> {
+    const { clock, emit } = this.#context;
+    const started = clock.elapsedMs();
+    const seconds = (): number => (clock.elapsedMs() - started) / 1000;
+    emit({ type: 'store-started', store: store.name, kind: store.kind });
+    try {
+      const backup = await this.#capture(store, source);
+      return { store: store.name, kind: store.kind, ...backup, seconds: seconds() };
+    } catch (error) {
+      if (this.#context.signal.aborted) throw this.#context.signal.reason;
+      // The repository itself is out of order: no other store could be stored either.
+      if (isHoldfastError(error, 'storage-full', 'storage-failed', 'repository-damaged')) throw error;
+      return { store: store.name, kind: store.kind, state: 'failed', error: asHoldfastError(store, error), seconds: seconds() };
+    } finally {
+      emit({ type: 'store-finished', store: store.name, seconds: seconds() });
+    }
+  }
+
+  async #capture(store: Store, source: Source): Promise<Pick<Extract<StoreBackup, { state: 'ok' | 'degraded' }>, 'state' | 'snapshot' | 'counts' | 'problems' | 'archived'>> {
+    const { clock, emit, signal } = this.#context;
+    const startedAt = clock.now();
+    const problems: Problem[] = [];
+    const problem = (found: Problem): void => {
+      problems.push(found);
+      emit({ type: 'problem', store: store.name, problem: found });
+    };
+    await using capture = await source.capture({
+      store: store.name, startedAt, signal, problem,
+      step: (sentence) => emit({ type: 'step', store: store.name, sentence }),
+    });
+    const manifests: SnapshotManifest[] = [];
+    const previous = this.#previous(store);
+    const archived = await this.#options.repository.archive({
+      root: capture.root, parallel: capture.parallel, previousTree: previous?.tree, compression: this.#options.compression, signal, problem,
+      progress: (bytes, files) => emit({ type: 'progress', store: store.name, bytes, files }),
+      closing: async () => {
+        const manifest = this.#manifest(store, await capture.manifest(), problems);
+        manifests.push(manifest);
+        return [manifestEntry(encodeManifest(manifest), startedAt)];
+      },
+    });
+    const [manifest] = manifests;
+    if (!manifest) throw new Error('a backup without a manifest');
+    const snapshot = await this.#saveSnapshot(manifest, capture.paths.map(toText), archived, startedAt, previous?.id);
+    return { state: manifest.state, snapshot, counts: manifest.content.counts, problems, archived };
+  }
+
+  /** The source's own account, with what the engine has met while it read. */
+  #manifest(store: Store, content: StoreManifest, problems: readonly Problem[]): SnapshotManifest {
+    return createManifest({ stack: this.#options.stack.name, store: store.name, run: this.name, tier: store.tier, content: { ...content, problems } });
+  }
+
+  /** The newest snapshot of the same store, whatever host or path it came from. */
+  #previous(store: Store): Snapshot | undefined {
+    const { name } = this.#options.stack;
+    return this.#snapshots.findLast((snapshot) => tagValue(snapshot, 'stack') === name && tagValue(snapshot, 'store') === store.name);
+  }
+
+  async #saveSnapshot(manifest: SnapshotManifest, paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {
+    const user = os.userInfo();
+    const { stack, store, run, state } = manifest;
+    return await this.#options.repository.saveSnapshot({
+      at: startedAt, parent, tree: archived.tree, paths, hostname: os.hostname(), username: user.username, uid: user.uid, gid: user.gid,
+      tags: [`stack:${stack}`, `store:${store}`, `run:${run}`, `state:${state}`, ...this.#options.tags], program: PROGRAM, archived,
+    });
+  }
+}
+
+function asHoldfastError(store: Store, error: unknown): HoldfastError {
+  if (isHoldfastError(error)) return error;
+  return new HoldfastError('internal', `${store.name} could not be backed up: ${messageOf(error)}`, { cause: error });
+}
+
+function manifestEntry(bytes: Buffer, at: Date): FileEntry {
+  const ns = BigInt(at.getTime()) * 1_000_000n;
+  const { uid, gid } = os.userInfo();
+  return {
+    type: 'file', name: MANIFEST_FILE, content: { from: 'bytes', bytes },
+    metadata: { mode: 0o100600, uid, gid, mtimeNs: ns, atimeNs: ns, ctimeNs: ns, inode: 0n, deviceId: 0n, links: 1, size: BigInt(bytes.length) },
+  };
+}
+
+/** Backs the stores up, one after the other, into one repository. */
+export async function backup(options: BackupOptions, context: Context): Promise<BackupReport> {
+  const { clock } = context;
+  const started = clock.elapsedMs();
+  const startedAt = clock.now();
+  const sources: (readonly [Store, Source])[] = [];
+  for (const store of options.stores) sources.push([store, await sourceOf(store, clock)]);
+  await using _lock = await options.repository.lock(false);
+  const run = new BackupRun(options, context, runName(startedAt), await options.repository.snapshots());
+  const stores: StoreBackup[] = [];
+  for (const [store, source] of sources) stores.push(await run.store(store, source));
+  const states = stores.map(({ state }) => state);
+  const state = states.includes('failed') ? 'failed' : states.includes('degraded') ? 'degraded' : 'ok';
+  return { run: run.name, state, startedAt: startedAt.toISOString(), seconds: (clock.elapsedMs() - started) / 1000, stores };
+}

@@ -1,0 +1,137 @@
+/** `restore`: rebuilds stores, or parts of them, beside what is there, proves them, and puts them in place. Plan first: it prints, and is what a person confirms. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { HoldfastError } from '../base/errors.ts';
+import type { Repository, Snapshot } from '../repository/repository.ts';
+import { tagValue } from '../repository/repository.ts';
+import type { RestoreReport } from '../source/source.ts';
+import type { Stack, Store } from '../stack/stack.ts';
+import type { Context } from './context.ts';
+import { readManifest } from './manifest.ts';
+import { sourceOf } from './open.ts';
+import { selectSnapshot } from './select.ts';
+
+export interface RestoreOptions {
+  readonly stack: Stack;
+  readonly stores: readonly Store[];
+  readonly repository: Repository;
+  readonly at?: Date | undefined;
+  /** The beginning of an id; for one store only. */
+  readonly snapshot?: string | undefined;
+  /** A table of a database or a path of a directory; for one store only. */
+  readonly part?: string | undefined;
+  /** Another place: a folder, or for one database store the name of a new database. */
+  readonly into?: string | undefined;
+}
+
+export interface RestoreItem {
+  readonly store: Store;
+  readonly snapshot: Snapshot;
+  readonly part: string | undefined;
+  readonly into: string | undefined;
+  /** What will happen, for people: `rebuild … and put it in place; the present one is kept`. */
+  readonly sentence: string;
+  /** Something that stands there now will be moved aside. */
+  readonly replaces: boolean;
+}
+
+export interface RestorePlan {
+  readonly stack: string;
+  readonly items: readonly RestoreItem[];
+  /** Worth reading before confirming. */
+  readonly warnings: readonly string[];
+}
+
+export interface StoreRestore {
+  readonly store: string;
+  readonly snapshot: string;
+  readonly report: RestoreReport;
+  readonly seconds: number;
+}
+
+/** Decides what to restore from which snapshot to where; changes nothing. */
+export async function planRestore(options: RestoreOptions): Promise<RestorePlan> {
+  const { stack, stores, part, into, snapshot, at } = options;
+  if (stores.length !== 1 && (part !== undefined || snapshot !== undefined)) {
+    throw new HoldfastError('usage', 'a table, a path or a snapshot belongs to one store, and several are chosen', { hint: `Name one of: ${stores.map(({ name }) => name).join(', ')}.` });
+  }
+  const snapshots = await options.repository.snapshots();
+  const items = stores.map((store) => {
+    const chosen = selectSnapshot(snapshots, { stack: stack.name, store: store.name, at, snapshot });
+    return { store, snapshot: chosen, part, ...destination(store, part, into, stores.length > 1) };
+  });
+  const runs = new Set(items.map((item) => tagValue(item.snapshot, 'run')));
+  const warnings = runs.size > 1 ? ['The stores come from different restore points: their moments differ, see the times.'] : [];
+  for (const item of items) {
+    if (tagValue(item.snapshot, 'state') === 'degraded') warnings.push(`The snapshot of ${item.store.name} is degraded: some things could not be read when it was made. Its manifest.json names them.`);
+  }
+  return { stack: stack.name, items, warnings };
+}
+
+function destination(store: Store, part: string | undefined, into: string | undefined, several: boolean): Pick<RestoreItem, 'into' | 'sentence' | 'replaces'> {
+  const what = part === undefined ? store.name : `${part} of ${store.name}`;
+  if (into !== undefined) {
+    const target = several ? path.join(into, store.name) : into;
+    const files = store.kind === 'postgres' && isFolder(target);
+    return { into: target, sentence: files ? `write the files of ${what} (SQL and rows) to ${target}` : `rebuild ${what} as ${target}`, replaces: false };
+  }
+  const place = store.kind === 'directory' ? store.path : 'its database';
+  return { into: undefined, sentence: `rebuild ${what} beside, prove it, then put it in place of ${place}; what stands there now is kept`, replaces: standsThere(store) };
+}
+
+/** Of a database, `--into` names another database; a path is a folder for its files. */
+function isFolder(into: string): boolean {
+  return into.includes('/') || into === '.' || into === '..';
+}
+
+function standsThere(store: Store): boolean {
+  return store.kind === 'postgres' || fs.existsSync(store.path);
+}
+
+/** Carries the plan out, store by store. Throws at the first that fails; what was put in place before stays. */
+export async function executeRestore(plan: RestorePlan, repository: Repository, context: Context): Promise<readonly StoreRestore[]> {
+  await using _lock = await repository.lock(false);
+  const restored: StoreRestore[] = [];
+  for (const item of plan.items) restored.push(await restoreItem(item, repository, context));
+  return restored;
+}
+
+async function restoreItem({ store, snapshot, part, into }: RestoreItem, repository: Repository, context: Context): Promise<StoreRestore> {
+  const { clock, emit, signal } = context;
+  const started = clock.elapsedMs();
+  emit({ type: 'store-started', store: store.name, kind: store.kind });
+  await using opened = await repository.files(snapshot);
+  const step = (sentence: string): void => emit({ type: 'step', store: store.name, sentence });
+  const progress = (bytes: number): void => emit({ type: 'progress', store: store.name, bytes, files: 0 });
+  let report: RestoreReport;
+  if (into !== undefined && store.kind === 'postgres' && isFolder(into)) {
+    const extracted = await opened.files.extract('/', path.resolve(into), { signal, progress });
+    report = { target: path.resolve(into), counts: { files: extracted.files, bytes: extracted.bytes }, proof: [] };
+  } else {
+    const manifest = await readManifest(opened.files);
+    const source = await sourceOf(store, clock);
+    report = await source.restore(opened.files, manifest.content, { part, into, signal, step, progress });
+  }
+  const seconds = (clock.elapsedMs() - started) / 1000;
+  emit({ type: 'store-finished', store: store.name, seconds });
+  return { store: store.name, snapshot: snapshot.id, report, seconds };
+}
+
+/** Restores files of any snapshot, also of one that another program wrote, to a folder that does not exist. */
+export async function restoreFiles(
+  options: { readonly repository: Repository; readonly snapshot: Snapshot; readonly from: string; readonly into: string; readonly ownershipByName: boolean },
+  context: Context,
+): Promise<RestoreReport> {
+  const { repository, snapshot, from, into, ownershipByName } = options;
+  await using _lock = await repository.lock(false);
+  await using opened = await repository.files(snapshot);
+  const extractOptions = {
+    ownershipByName, signal: context.signal,
+    progress: (bytes: number) => context.emit({ type: 'progress', store: undefined, bytes, files: 0 }),
+  };
+  const target = path.resolve(into);
+  const extracted = await opened.files.extract(from, target, extractOptions);
+  const proof = extracted.problems.map(({ subject, message }) => ({ subject, equal: false, detail: message }));
+  const { files, folders, others, bytes } = extracted;
+  return { target, counts: { files, folders, others, bytes }, proof };
+}

@@ -1,0 +1,162 @@
+/** A folder of this host as a store. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { localAccounts } from '../base/accounts.ts';
+import type { Clock } from '../base/clock.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { syncFolder } from '../base/file.ts';
+import { fromText, joinRaw, toText, type RawName } from '../base/raw-name.ts';
+import type { DirectoryEntry, Entry, ExtractReport, SnapshotFiles } from '../repository/entry.ts';
+import { rootedAt, type Walk } from './directory-entries.ts';
+import { excludes } from './exclude.ts';
+import { putInPlace, stamp } from './put-in-place.ts';
+import type { Capture, CaptureContext, ProofLine, RestoreReport, RestoreRequest, Source, StoreManifest } from './source.ts';
+
+export interface DirectoryOptions {
+  /** Absolute. */
+  readonly path: string;
+  /** Patterns of what is left out, see exclude.ts. */
+  readonly exclude: readonly string[];
+  readonly ownershipByName?: boolean;
+  readonly clock: Clock;
+}
+
+interface Counts {
+  files: number;
+  folders: number;
+  others: number;
+  bytes: number;
+}
+
+class DirectorySource implements Source {
+  readonly kind = 'directory';
+  readonly #options: DirectoryOptions;
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options;
+  }
+
+  check(): Promise<void> {
+    const stats = fs.statSync(this.#options.path, { throwIfNoEntry: false });
+    if (!stats) throw new HoldfastError('source-missing', `the folder ${this.#options.path} does not exist`, { hint: 'Correct `directory:` in holdfast.yaml, or bring the folder back with `holdfast restore`.' });
+    if (!stats.isDirectory()) throw new HoldfastError('source-missing', `${this.#options.path} is no folder`);
+    return Promise.resolve();
+  }
+
+  async capture(context: CaptureContext): Promise<Capture> {
+    await this.check();
+    const counts: Counts = { files: 0, folders: 0, others: 0, bytes: 0 };
+    const problems: StoreManifest['problems'][number][] = [];
+    const leftOut: string[] = [];
+    const isExcluded = excludes(this.#options.exclude, fromText(this.#options.path));
+    const walk: Walk = {
+      accounts: localAccounts(),
+      problem: (problem) => {
+        problems.push(problem);
+        context.problem(problem);
+      },
+      isExcluded: (candidate) => {
+        const excluded = isExcluded(candidate);
+        if (excluded) leftOut.push(toText(candidate));
+        return excluded;
+      },
+    };
+    return {
+      paths: [fromText(this.#options.path)],
+      root: counting(rootedAt(walk, this.#options.path), counts),
+      parallel: 1,
+      manifest: () => Promise.resolve({
+        kind: this.kind, moment: context.startedAt.toISOString(), consistency: 'live', counts: { ...counts }, problems,
+        leftOut: leftOut.map((subject) => ({ subject, because: 'excluded in holdfast.yaml' })), detail: { path: this.#options.path },
+      }),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
+  async restore(files: SnapshotFiles, manifest: StoreManifest, request: RestoreRequest): Promise<RestoreReport> {
+    const stored = this.#storedPath(manifest);
+    const from = this.#partOf(stored, request.part);
+    const original = fromText(this.#options.path) + from.slice(stored.length);
+    if (request.into !== undefined) {
+      const target = fromText(path.resolve(request.into));
+      return await this.#rebuild(files, from, target, target, request);
+    }
+    // Built beside under a name of its own, proven, then put in place by rename: dying on the way leaves the old as it was.
+    const beside = `${original}.holdfast-new-${stamp(this.#options.clock.now())}`;
+    const report = await this.#rebuild(files, from, beside, original, request);
+    request.step(`putting ${toText(original)} in place`);
+    const kept = putInPlace(beside, original, this.#options.clock.now());
+    await syncFolder(path.dirname(this.#options.path));
+    return { ...report, target: toText(original), ...(kept === undefined ? {} : { kept: toText(kept) }) };
+  }
+
+  async #rebuild(files: SnapshotFiles, from: RawName, target: RawName, named: RawName, request: RestoreRequest): Promise<RestoreReport> {
+    const options = { ownershipByName: this.#options.ownershipByName, signal: request.signal, progress: (bytes: number) => request.progress(bytes) };
+    request.step(`restoring ${toText(named)}`);
+    const report = await files.extract(from, target, options);
+    request.step(`reading ${toText(named)} back`);
+    const comparison = await files.compare(from, target, { ...options, progress: () => undefined });
+    // What could not be given back for want of privilege is in the report; everything else that differs is a failure.
+    const told = new Set(report.problems.map(({ subject }) => subject));
+    const differences = comparison.differences.filter(({ subject }) => !told.has(subject));
+    const [first] = differences;
+    if (first) {
+      throw new HoldfastError('restore-unproven', `${differences.length} of ${comparison.files} restored files differ from the backup; the first: ${first.subject} ${first.message}`, {
+        hint: `What was written stands at ${toText(target)}; nothing was put in place.`,
+      });
+    }
+    return { target: toText(target), counts: countsOf(report), proof: proofOf(report, comparison.files, comparison.bytes) };
+  }
+
+  async compare(manifest: StoreManifest, files: SnapshotFiles): Promise<readonly ProofLine[]> {
+    const signal = new AbortController().signal;
+    const { differences, files: count, bytes } = await files.compare(this.#storedPath(manifest), fromText(this.#options.path), { signal, progress: () => undefined });
+    const lines = differences.map(({ subject, message }) => ({ subject, equal: false, detail: message }));
+    return lines.length > 0 ? lines : [{ subject: this.#options.path, equal: true, detail: `${count} files, ${bytes} bytes equal` }];
+  }
+
+  /** Where the folder was when it was backed up. */
+  #storedPath(manifest: StoreManifest): RawName {
+    const { detail } = manifest;
+    const known = typeof detail === 'object' && detail !== null && 'path' in detail && typeof detail.path === 'string' ? detail.path : this.#options.path;
+    return fromText(known);
+  }
+
+  #partOf(stored: RawName, part: string | undefined): RawName {
+    if (part === undefined) return stored;
+    const raw = fromText(path.posix.normalize(part));
+    if (raw === stored || raw.startsWith(`${stored}/`)) return raw;
+    if (raw.startsWith('/')) throw new HoldfastError('path-missing', `${part} does not lie in ${toText(stored)}`, { hint: 'Give a path of this store, absolute or relative to its folder.' });
+    return joinRaw(stored, raw.replace(/^\.\//, ''));
+  }
+}
+
+/** The same tree, counting what it yields. */
+function counting(entry: DirectoryEntry, counts: Counts): DirectoryEntry {
+  return { ...entry, children: async () => (await entry.children()).map((child) => counted(child, counts)) };
+}
+
+function counted(entry: Entry, counts: Counts): Entry {
+  if (entry.type === 'dir') {
+    counts.folders++;
+    return counting(entry, counts);
+  }
+  if (entry.type === 'file') {
+    counts.files++;
+    counts.bytes += Number(entry.metadata.size);
+  } else counts.others++;
+  return entry;
+}
+
+function countsOf({ files, folders, others, bytes }: ExtractReport): Record<string, number> {
+  return { files, folders, others, bytes };
+}
+
+function proofOf(report: ExtractReport, files: number, bytes: number): readonly ProofLine[] {
+  const lost = report.problems.map(({ subject, message }) => ({ subject, equal: false, detail: message }));
+  return [{ subject: 'files', equal: true, detail: `${files} files with ${bytes} bytes read back: contents, owners, modes and times equal` }, ...lost];
+}
+
+export function openDirectory(options: DirectoryOptions): Source {
+  return new DirectorySource(options);
+}
