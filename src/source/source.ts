@@ -80,6 +80,6 @@ export interface Source {
    * and keeps the old. Throws `restore-unproven` (and puts nothing in place) when a comparison fails.
    */
   restore(files: SnapshotFiles, manifest: StoreManifest, request: RestoreRequest): Promise<RestoreReport>;
-  /** Compares the store as it stands now with a manifest; changes nothing. */
-  compare(manifest: StoreManifest): Promise<readonly ProofLine[]>;
+  /** Compares the store as it stands now with what was backed up; changes nothing. */
+  compare(manifest: StoreManifest, files: SnapshotFiles): Promise<readonly ProofLine[]>;
 }
