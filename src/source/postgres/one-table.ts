@@ -90,7 +90,7 @@ async function restoreInPlace(job: RestoreJob, chosen: Chosen, rebuild: Rebuild,
   await runStatements(connection, script.after, `making indexes, constraints and privileges of ${shown}`);
   await connection.query(`SET search_path = ''; ${sequencesSql(await ownedSequences(connection, chosen))}`, 'setting the sequences');
   const proof: ProofLine[] = [await proveTable(connection, table)];
-  refuseUnproven(proof, ['nothing']);
+  refuseUnproven(proof, []);
   await connection.query('COMMIT', `putting ${shown} in place`);
   return { target: `${database.name}: ${shown}`, ...(kept === undefined ? {} : { kept: `${table.schema}.${kept}` }), counts: { tables: 1, rows: table.rows, bytes: table.bytes }, proof };
 }

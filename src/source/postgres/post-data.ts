@@ -6,11 +6,25 @@ export interface TableStatement {
   readonly sql: string;
   /** ALTER TABLE locks out everyone; CREATE INDEX lets others read and build. */
   readonly exclusive: boolean;
+  /** The same in two steps: an index that is built while others read, then the constraint on it. Not for a partitioned table. */
+  readonly steps?: { readonly index: string; readonly constraint: string };
 }
 
 const NAME = `(?:"(?:[^"]|"")+"|[^\\s".(]+)`;
 const INDEX = new RegExp(`^CREATE (?:UNIQUE )?INDEX ${NAME} ON (?:ONLY )?(${NAME}\\.${NAME}) `);
 const CONSTRAINT = new RegExp(`^ALTER TABLE (?:ONLY )?(${NAME}\\.${NAME})\\s+ADD CONSTRAINT ${NAME} (?:PRIMARY KEY|UNIQUE|EXCLUDE)`);
+
+const COLUMN = `(?:"(?:[^"]|"")+"|[^\\s".(),]+)`;
+const LIST = `\\(${COLUMN}(?:, ${COLUMN})*\\)`;
+const PLAIN_KEY = new RegExp(`^ALTER TABLE (?:ONLY )?(${NAME}\\.${NAME})\\s+ADD CONSTRAINT (${NAME}) (PRIMARY KEY|UNIQUE) (${LIST})$`);
+
+/** A key without options can be made in two steps, so that the table can be read back while its index is built. */
+function keyOf(table: string, sql: string): TableStatement {
+  const [, , name, kind, columns] = PLAIN_KEY.exec(sql) ?? [];
+  if (name === undefined) return { table, sql, exclusive: true };
+  const index = `CREATE UNIQUE INDEX ${name} ON ${table} USING btree ${columns}`;
+  return { table, sql, exclusive: true, steps: { index, constraint: `ALTER TABLE ONLY ${table} ADD CONSTRAINT ${name} ${kind} USING INDEX ${name}` } };
+}
 
 /** The settings at its head and everything that has to wait for all tables stay in order in `rest`. */
 export function releaseByTable(statements: readonly string[]): { readonly byTable: readonly TableStatement[]; readonly rest: readonly string[] } {
@@ -20,7 +34,7 @@ export function releaseByTable(statements: readonly string[]): { readonly byTabl
     const index = INDEX.exec(sql)?.[1];
     const constraint = CONSTRAINT.exec(sql)?.[1];
     if (index !== undefined) byTable.push({ table: index, sql, exclusive: false });
-    else if (constraint !== undefined) byTable.push({ table: constraint, sql, exclusive: true });
+    else if (constraint !== undefined) byTable.push(keyOf(constraint, sql));
     else rest.push(sql);
   }
   return { byTable, rest };

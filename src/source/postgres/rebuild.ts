@@ -46,7 +46,7 @@ export async function rebuildDatabase(target: PostgresTarget, job: Rebuild): Pro
   if (manifest.largeObjects.length > 0) await runLines(leader, files.read(fromText(`${folder}/large-objects.sql`)));
   request.step(`Making foreign keys, triggers and policies of ${manifest.name}`);
   await runStatements(leader, rest, 'making constraints, triggers and privileges');
-  await leader.query('ANALYZE', 'gathering statistics');
+  await analyzeDerived(leader);
   request.step(`Comparing ${manifest.name} with the manifest`);
   await prepareWriting(leader);
   const facts = parseLines(await text('catalog.json'));
@@ -65,16 +65,17 @@ async function loadTables(target: PostgresTarget, job: Rebuild, statements: read
   const works: Work[] = [];
   for (const table of job.manifest.tables) {
     const key = spelling(qualified(table.schema, table.name));
-    const released = (waiting.get(key) ?? []).map(build);
+    const released = (waiting.get(key) ?? []).map((statement) => build(statement, true));
     waiting.delete(key);
-    const prove: Work = { table: key, exclusive: false, rank: 2, run: async (connection) => void proof.push(await proveTable(connection, table)) };
-    works.push({ table: key, exclusive: true, rank: 0, run: async (connection) => {
+    const analyze: Work = { table: key, lock: 'analyze', rank: 3, run: async (connection) => void (await connection.query(`ANALYZE ${qualified(table.schema, table.name)}`, 'gathering statistics')) };
+    const prove: Work = { table: key, lock: 'read', rank: 2, run: async (connection) => void proof.push(await proveTable(connection, table)) };
+    works.push({ table: key, lock: 'exclusive', rank: 0, run: async (connection) => {
       await loadTable(connection, table, job);
-      return [...released, prove];
+      return [...released, prove, analyze];
     } });
   }
   // What belongs to no table with rows, such as a partitioned table or a view, need not wait.
-  works.push(...[...waiting.values()].flat().map(build));
+  works.push(...[...waiting.values()].flat().map((statement) => build(statement, false)));
   const sessions: Connection[] = [];
   try {
     for (let n = 0; n < PARALLEL; n++) {
@@ -88,8 +89,22 @@ async function loadTables(target: PostgresTarget, job: Rebuild, statements: read
   }
 }
 
-function build({ table, sql, exclusive }: TableStatement): Work {
-  return { table: spelling(table), exclusive, rank: 1, run: async (connection) => void (await connection.query(sql, `building on ${table}`)) };
+/** `loaded`: the table has rows that are being read back, so a key is worth two steps. */
+function build({ table, sql, exclusive, steps }: TableStatement, loaded: boolean): Work {
+  const work = (text: string, lock: Work['lock'], next: readonly Work[] = []): Work => ({ table: spelling(table), lock, rank: 1, run: async (connection) => {
+    await connection.query(text, `building on ${table}`);
+    return next;
+  } });
+  if (steps !== undefined && loaded) return work(steps.index, 'build index', [work(steps.constraint, 'exclusive')]);
+  return work(sql, exclusive ? 'exclusive' : 'build index');
+}
+
+/** Tables were analysed when they were full; what gets its rows from them comes last. */
+async function analyzeDerived(connection: Connection): Promise<void> {
+  const names = await connection.query<{ name: string }>(
+    `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE (c.relkind = 'p' OR (c.relkind = 'm' AND c.relispopulated)) AND n.nspname !~ '^pg_'`, 'listing materialised views');
+  if (names.length > 0) await connection.query(`ANALYZE ${names.map(({ name }) => name).join(', ')}`, 'gathering statistics');
 }
 
 /**

@@ -57,7 +57,7 @@ export function refuseUnproven(proof: readonly ProofLine[], beside: readonly str
   if (wrong.length === 0) return;
   const named = wrong.slice(0, 5).map(({ subject, detail }) => `${subject}: ${detail}`).join('; ');
   throw new HoldfastError('restore-unproven', `What was restored differs from the backup. ${named}`, {
-    hint: `Nothing was put in place. Look at ${beside.join(', ')}, which was kept for that, and drop it then.`,
+    hint: `Nothing was put in place.${beside.length === 0 ? '' : ` Look at ${beside.join(', ')}, which was kept for that, and drop it then.`}`,
   });
 }
 

@@ -1,11 +1,20 @@
 /** The work of a restore on tables, done by a few sessions at once: loads first, then what each finished load releases. */
 import type { Connection } from '../../client/postgres/connection.ts';
 
+/** What the server would make wait for each other on one table; so it is not even begun at the same time. */
+export type Lock = 'read' | 'build index' | 'analyze' | 'exclusive';
+
+const CONFLICTS: Readonly<Record<Lock, readonly Lock[]>> = {
+  read: ['exclusive'],
+  'build index': ['exclusive', 'analyze'],
+  analyze: ['exclusive', 'analyze', 'build index'],
+  exclusive: ['exclusive', 'analyze', 'build index', 'read'],
+};
+
 export interface Work {
   /** Whose lock it takes: a table as SQL names it. */
   readonly table: string;
-  /** Nothing else on the same table runs beside it. */
-  readonly exclusive: boolean;
+  readonly lock: Lock;
   /** Lower comes first. */
   readonly rank: number;
   run(connection: Connection): Promise<readonly Work[] | void>;
@@ -21,7 +30,7 @@ export async function runQueue(connections: readonly Connection[], first: readon
     let best = -1;
     for (const [index, work] of queue.entries()) {
       const rank = queue[best]?.rank ?? Number.POSITIVE_INFINITY;
-      const blocked = [...running].some((other) => other.table === work.table && (other.exclusive || work.exclusive));
+      const blocked = [...running].some((other) => other.table === work.table && CONFLICTS[work.lock].includes(other.lock));
       if (!blocked && work.rank < rank) best = index;
     }
     return best === -1 ? undefined : queue.splice(best, 1)[0];
