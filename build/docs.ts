@@ -43,12 +43,15 @@ async function loadProgram(): Promise<Command | undefined> {
 
 function renderCommands(program: Command): string {
   const commands = leaves(program).toSorted((a, b) => (fullName(a) < fullName(b) ? -1 : 1));
+  const [first, ...others] = commands;
+  const common = (first?.options ?? []).filter(({ flags }) => others.every((command) => command.options.some((option) => option.flags === flags)));
+  const known = new Set(common.map(({ flags }) => flags));
   return [
     HEADER,
     '# The command line\n',
     `${program.description()}\n`,
-    ...options('Options of every command', program.options),
-    ...commands.flatMap(renderCommand),
+    ...options('Every command takes', common),
+    ...commands.flatMap((command) => renderCommand(command, known)),
   ].join('\n');
 }
 
@@ -62,14 +65,14 @@ function fullName(command: Command): string {
   return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
 }
 
-function renderCommand(command: Command): string[] {
+function renderCommand(command: Command, common: ReadonlySet<string>): string[] {
   const given = command.registeredArguments.filter(({ description }) => description !== '');
   return [
     `## ${fullName(command)}\n`,
     `${command.description()}\n`,
     `    ${fullName(command)} ${command.usage()}\n`,
     ...(given.length === 0 ? [] : [...given.map((one) => `- \`${one.name()}\`: ${one.description}`), '']),
-    ...options('Options', command.options),
+    ...options('Options', command.options.filter(({ flags }) => !common.has(flags))),
   ];
 }
 
