@@ -136,7 +136,8 @@ export class Connection implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    if (this.#lost !== undefined) return this.socket.destroy() && undefined;
+    // In the middle of a COPY a polite goodbye would wait for its end.
+    if (this.#lost !== undefined || this.#takeover !== undefined) return this.destroy();
     this.#lost = new Error('the connection was closed');
     await this.#client.end().catch(() => undefined);
   }

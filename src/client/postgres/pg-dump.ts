@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { splitStatements } from './sql-statements.ts';
 import { describeTarget, libpqEnvironment, type PostgresTarget } from './target.ts';
 import { wasmDump } from './wasm-dump.ts';
@@ -25,6 +25,9 @@ export interface SchemaDump {
 
 /** The version of the WASM build in @electric-sql/pglite-tools 0.4.8. */
 const WASM_VERSION = '18.3';
+
+/** A change of a table that waits for the snapshot's end would make pg_dump wait for it, and so both for ever. */
+const LOCK_WAIT_MS = 10_000;
 
 /**
  * The program to dump a server of this version (`15.20`) with. It must not be older than the server, not even in its
@@ -73,12 +76,18 @@ function newEnough(program: string, server: string): boolean {
 
 /** One section of the schema as a script for psql. Throws `source-failed` with what pg_dump says. */
 export async function dumpSchema(program: DumpProgram, target: PostgresTarget, dump: SchemaDump, signal: AbortSignal): Promise<string> {
-  const args = [`--section=${dump.section}`, '--encoding=UTF8', '--no-tablespaces', '--no-large-objects'];
-  if (program.path !== undefined && compareVersions(program.version, '16') < 0) args[3] = '--no-blobs';
+  const noLarge = program.path !== undefined && compareVersions(program.version, '16') < 0 ? '--no-blobs' : '--no-large-objects';
+  const args = [`--section=${dump.section}`, '--encoding=UTF8', '--no-tablespaces', noLarge, `--lock-wait-timeout=${LOCK_WAIT_MS}`];
   if (dump.snapshot !== undefined) args.push(`--snapshot=${dump.snapshot}`);
   if (dump.table !== undefined) args.push(`--table=${dump.table}`);
-  const script = program.path === undefined ? await wasmDump(target, args, signal) : await nativeDump(program.path, target, args, signal);
+  const script = await (program.path === undefined ? wasmDump(target, args, signal) : nativeDump(program.path, target, args, signal)).catch((error: unknown) => Promise.reject(waited(error)));
   return portable(script);
+}
+
+/** The one failure of pg_dump that goes away by itself. */
+function waited(error: unknown): unknown {
+  if (!isHoldfastError(error, 'source-failed') || !/lock timeout|could not obtain lock/.test(error.message)) return error;
+  return new HoldfastError('source-failed', error.message, { cause: error, transient: true, hint: 'A change of a table is waiting for its turn; run this again when it is done.' });
 }
 
 async function nativeDump(path: string, target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<string> {

@@ -3,8 +3,10 @@ import { HoldfastError } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Connection } from '../../client/postgres/connection.ts';
-import { copyOut } from '../../client/postgres/copy-out.ts';
+import { copyOut, type Copied } from '../../client/postgres/copy-out.ts';
+import { sqlState } from '../../client/postgres/failure.ts';
 import { dumpSchema, findDumpProgram } from '../../client/postgres/pg-dump.ts';
+import { qualified } from '../../client/postgres/sql-quote.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { Content, ContentSink, DirectoryEntry, Entry, FileEntry, Metadata } from '../../repository/entry.ts';
 import type { Capture, CaptureContext, StoreManifest } from '../source.ts';
@@ -20,6 +22,7 @@ import { holdSnapshot, joinSnapshot, type HeldSnapshot } from './snapshot.ts';
 
 /** Sessions that read at once; each keeps one core of the server busy. */
 const PARALLEL = 2;
+const LOCK_NOT_AVAILABLE = '55P03';
 
 interface HeldDatabase {
   readonly held: HeldSnapshot;
@@ -58,6 +61,8 @@ export async function capturePostgres(targets: readonly PostgresTarget[], clock:
 }
 
 async function manifestOf(store: string, held: readonly HeldDatabase[], more: readonly { subject: string; because: string }[]): Promise<StoreManifest> {
+  // Without the leader's locks a table could have been truncated under a session that came to it later.
+  for (const one of held) await one.held.leader.query('SELECT', 'asking whether the snapshot was held to the end');
   const databases = held.map((one) => one.account());
   const tables = databases.flatMap((one) => one.tables);
   const detail: PostgresDetail = { store, server: held[0]?.held.server ?? '', schemaBy: held[0]?.schemaBy ?? '', databases };
@@ -88,9 +93,10 @@ async function holdDatabase(target: PostgresTarget, metadata: Metadata, context:
     const { leader } = held;
     const program = await findDumpProgram(held.server);
     const signal = AbortSignal.any([context.signal, stopped.signal]);
-    // Read while the tables flow; their order in the tree comes last, so that nothing waits for them.
+    // Beside the leader's own questions, and before a table flows: the shorter the time until pg_dump has its locks, the
+    // less likely is it that a change of a table waits in front of it.
     const schema = (section: 'pre-data' | 'post-data'): Promise<string> => dumpSchema(program, target, { section, snapshot: held.id }, signal);
-    const [before, after] = [deferred(schema('pre-data')), deferred(schema('post-data'))];
+    const schemas = deferred(Promise.all([schema('pre-data'), schema('post-data')]));
     const sequences = await readSequences(leader);
     const properties = await readDatabase(leader);
     const facts = await readFacts(leader);
@@ -98,19 +104,20 @@ async function holdDatabase(target: PostgresTarget, metadata: Metadata, context:
     const leftOut = await readLeftOut(leader);
     const extensions = await leader.query<{ name: string; version: string }>('SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1', 'listing the extensions');
     for (let n = 0; n < PARALLEL; n++) workers.push(await joinSnapshot(target, held.id));
+    const [before, after] = await schemas();
     const pool = poolOf(workers, context.signal);
+    const lead = poolOf([leader], context.signal);
     const tables = new Map<string, TableManifest>();
     let read: LargeObjectManifest[] | undefined;
     const streams: Entry[] = held.tables.map((table) => file(tableFile(table.schema, table.name), metadata, {
-      from: 'stream', write: (sink) => pool(async (worker) => void tables.set(table.oid, await readTable(worker, table, sink))),
+      from: 'stream', write: (sink) => pool(async (worker) => void tables.set(table.oid, await readTable(worker, lead, table, sink))),
     }, table.size));
     const large: Entry[] = objects.length === 0 ? [] : [file('large-objects.sql', metadata, {
       from: 'stream', write: (sink) => pool(async (worker) => void (read = await writeLargeObjects(worker, objects, sink))),
     })];
     const name = encodeName(target.database);
-    const text = (script: () => Promise<string>): Content => ({ from: 'stream', write: async (sink) => await sink.write(Buffer.from(await script())) });
     const children = [
-      folder('data', metadata, streams), ...large, file('pre-data.sql', metadata, text(before)), file('post-data.sql', metadata, text(after)),
+      folder('data', metadata, streams), ...large, file('pre-data.sql', metadata, before), file('post-data.sql', metadata, after),
       file('sequences.sql', metadata, sequencesSql(sequences)), file('database.json', metadata, `${JSON.stringify(properties, undefined, 2)}\n`),
       file('catalog.json', metadata, `${JSON.stringify(facts, undefined, 1)}\n`), file('restore.sql', metadata, restoreScript(target.database, held.tables, objects.length > 0)),
     ];
@@ -131,9 +138,27 @@ async function holdDatabase(target: PostgresTarget, metadata: Metadata, context:
   }
 }
 
-async function readTable(worker: Connection, table: CatalogTable, sink: ContentSink): Promise<TableManifest> {
+type Lend = (work: (session: Connection) => Promise<void>) => Promise<void>;
+
+/**
+ * When a change of the table waits for the leader's lock, another session would wait behind that change, and both for
+ * ever. So it only asks; if the answer is no, the leader itself reads the table, because it has its lock already.
+ */
+async function readTable(worker: Connection, lead: Lend, table: CatalogTable, sink: ContentSink): Promise<TableManifest> {
   const { schema, name, columns, condition, extension } = table;
-  const copied = await copyOut(worker, copyOutSql(table), `reading the table ${schema}.${name}`, (bytes) => sink.write(bytes));
+  const doing = `reading the table ${schema}.${name}`;
+  let copied: Copied | undefined;
+  const copy = async (session: Connection): Promise<void> => {
+    copied = await copyOut(session, copyOutSql(table), doing, (bytes) => sink.write(bytes));
+  };
+  await worker.query('SAVEPOINT ask', doing);
+  const free = await worker.query(`LOCK TABLE ONLY ${qualified(schema, name)} IN ACCESS SHARE MODE NOWAIT`, doing).then(() => true, async (error: unknown) => {
+    if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+    await worker.query('ROLLBACK TO SAVEPOINT ask', doing);
+    return false;
+  });
+  await (free ? copy(worker) : lead(copy));
+  if (copied === undefined) throw new HoldfastError('internal', `${schema}.${name} was read without a result.`);
   return { schema, name, file: tableFile(schema, name), columns: [...columns], condition, extension, rows: copied.rows, bytes: copied.bytes, fingerprint: copied.sum };
 }
 
@@ -144,7 +169,7 @@ function deferred<T>(promise: Promise<T>): () => Promise<T> {
 }
 
 /** Lends one of the sessions at a time. */
-function poolOf(workers: readonly Connection[], signal: AbortSignal): (work: (worker: Connection) => Promise<void>) => Promise<void> {
+function poolOf(workers: readonly Connection[], signal: AbortSignal): Lend {
   const free = [...workers];
   const waiting: ((worker: Connection) => void)[] = [];
   return async (work) => {

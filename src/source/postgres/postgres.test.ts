@@ -185,3 +185,34 @@ test('all missing privileges are told at once', async () => {
   const failed: unknown = await openPostgres({ url: urlOf('closed').replace('postgres@', 'weak@'), clock: systemClock }).check().catch((error: unknown) => error);
   expect(failed).toMatchObject({ code: 'source-failed', hint: expect.stringMatching(/ALTER ROLE weak BYPASSRLS.*ON SEQUENCE public.person_id_seq.*TABLE public.person.*TABLE public.sale/) });
 });
+
+test('a change that waits for a table neither blocks the backup nor is lost in it', async () => {
+  await make('waiting', SHOP);
+  await using capture = await open('waiting').capture(context());
+  const changing = sql('waiting', 'TRUNCATE sale');
+  while ((await sql('postgres', `SELECT FROM pg_locks WHERE NOT granted`)).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await walk(capture);
+  expect((await capture.manifest()).counts['rows']).toBe(21000);
+  await capture[Symbol.asyncDispose]();
+  await changing;
+});
+
+test('a snapshot that was let go before the end gives no manifest', async () => {
+  await make('letgo', SHOP);
+  await using capture = await open('letgo').capture(context());
+  await walk(capture);
+  await sql('postgres', `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'letgo' AND state = 'idle in transaction'`);
+  await expect(capture.manifest()).rejects.toMatchObject({ code: 'database-failed' });
+});
+
+test('several databases come back together', async () => {
+  await make('one', SHOP);
+  await make('two', SHOP);
+  const source = openPostgres({ url: urlOf('postgres'), databases: ['one', 'two'], clock: systemClock });
+  const { content, manifest } = await archive(source);
+  await sql('one', 'DROP TABLE sale');
+  await sql('postgres', 'DROP DATABASE two');
+  const report = await source.restore(snapshotFiles(content), manifest, request());
+  expect(report).toMatchObject({ target: 'one, two', kept: expect.stringMatching(/^one_before_\d+_\d+$/) });
+  expect(unequal(await source.compare(manifest, snapshotFiles(content)))).toEqual([]);
+});

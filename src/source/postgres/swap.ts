@@ -15,7 +15,7 @@ export function stamp(now: Date): string {
 /** `shop_before_20261121_014501`, cut to what Postgres takes. */
 export function nameBeside(name: string, suffix: string): string {
   let cut = name;
-  while (Buffer.byteLength(cut + suffix) > LONGEST_NAME) cut = [...cut].slice(0, -1).join('');
+  while (Buffer.byteLength(cut + suffix) > LONGEST_NAME) cut = cut.slice(0, /[\udc00-\udfff]$/.test(cut) ? -2 : -1);
   return cut + suffix;
 }
 
