@@ -37,6 +37,7 @@ export async function readTables(connection: Connection): Promise<CatalogTable[]
      LEFT JOIN (SELECT extname AS extension, pg_catalog.unnest(extconfig) AS oid, pg_catalog.unnest(extcondition) AS condition
        FROM pg_catalog.pg_extension) e ON e.oid = c.oid
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND ((${USER_SCHEMA} AND NOT ${OF_EXTENSION}) OR e.oid IS NOT NULL)
+       AND (c.relpersistence <> 'u' OR NOT pg_catalog.pg_is_in_recovery())
      ORDER BY pg_catalog.pg_table_size(c.oid) DESC, n.nspname, c.relname`,
     'listing the tables',
   );
@@ -48,6 +49,8 @@ export async function readLeftOut(connection: Connection): Promise<{ subject: st
   return await connection.query(
     `SELECT n.nspname || '.' || c.relname AS subject, 'foreign table: its rows are on another server' AS because
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND ${USER_SCHEMA}
+     UNION ALL SELECT n.nspname || '.' || c.relname, 'unlogged table: a standby has no rows of it' FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.relkind = 'r' AND c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery() AND ${USER_SCHEMA}
      UNION ALL SELECT spcname, 'tablespace: its tables go to the default tablespace' FROM pg_catalog.pg_tablespace WHERE spcname !~ '^pg_' ORDER BY 1`,
     'listing what is left out',
   );

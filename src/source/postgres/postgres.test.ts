@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -216,3 +217,19 @@ test('several databases come back together', async () => {
   expect(report).toMatchObject({ target: 'one, two', kept: expect.stringMatching(/^one_before_\d+_\d+$/) });
   expect(unequal(await source.compare(manifest, snapshotFiles(content)))).toEqual([]);
 });
+
+const OLDER = '/usr/lib/postgresql/15/bin';
+
+test.skipIf(!existsSync(OLDER))('a backup of PostgreSQL 15 is restored to 18, proven by what both versions say alike', async () => {
+  const older = await mkdtemp(join(tmpdir(), 'holdfast-pg-'));
+  await using source = await startEmbedded({ folder: older, binaries: OLDER });
+  const url = source.url.replace(/\/postgres$/, '/crossing');
+  const run = async (at: string, text: string) => await Connection.with(parseTarget(at, undefined, {}), async (connection) => await connection.query(text, 'testing'));
+  await run(source.url, 'CREATE DATABASE crossing');
+  await run(url, zooSql('crossing'));
+  const { content, manifest } = await archive(openPostgres({ url, clock: systemClock }));
+  const report = await open('crossing').restore(snapshotFiles(content), manifest, request());
+  expect(unequal(report.proof)).toEqual([]);
+  await source.stop();
+  await rm(older, { recursive: true });
+}, 60_000);

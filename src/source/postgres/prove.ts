@@ -52,8 +52,8 @@ export async function proveCatalog(connection: Connection, before: readonly stri
 
 /** What servers of different major versions say differently of the same thing: NOT NULL as a constraint (18), MAINTAIN (17), the layout of views. */
 function acrossVersions(line: string): string[] {
-  if (/^constraint .*: NOT NULL /.test(line)) return [];
-  return [line.replaceAll(/ ?\S+=MAINTAIN\*?/g, '').replace(/^(view .*): md5 [0-9a-f]{32}/, '$1')];
+  if (/^constraint .*: NOT NULL[ ,]/.test(line)) return [];
+  return [line.replaceAll(/ (?:"(?:[^"]|"")*"|[^\s"]+)=MAINTAIN\*?/g, '').replace(/^(view .*): md5 [0-9a-f]{32}/, '$1')];
 }
 
 export async function proveConstraints(connection: Connection, manifestLines: readonly string[]): Promise<ProofLine> {

@@ -4,6 +4,7 @@ import { Connection as Connections } from '../../client/postgres/connection.ts';
 import { copyIn } from '../../client/postgres/copy-in.ts';
 import { qualified } from '../../client/postgres/sql-quote.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
+import { HoldfastError } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { ProofLine, RestoreRequest } from '../source.ts';
@@ -124,7 +125,7 @@ export async function loadTable(connection: Connection, table: TableManifest, jo
 
 async function* guarded(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   for await (const piece of pieces) {
-    signal.throwIfAborted();
+    if (signal.aborted) throw new HoldfastError('interrupted', 'Stopped while tables were loaded. The database that stood there is as it was.');
     yield piece;
   }
 }
