@@ -28,7 +28,7 @@ describe('what Holdfast backed up', () => {
     await stack.restic('restore', 'latest', '--target', stack.path('out'));
     const restored = stack.path('out', stack.path('files'));
     // The comparison sees what it should see.
-    for (const sign of ['setuid|f|6755', 'owned|f|640|12345:54321', 'user.holdfast=0xefbfbd00', 'posix_acl_access']) {
+    for (const sign of ['setuid|f|6755', 'owned|f|640|12345:54321', 'user.holdfast=0xfffefd00', 'posix_acl_access']) {
       expect(await listing(restored)).toContain(sign);
     }
     await expectSameContent(stack.path('files'), restored);
