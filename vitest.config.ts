@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** The fast tests: no servers, no privileges, no network. They run on every `npm test`. */
+/** The fast tests: no privileges, no network, no server but the embedded one. They run on every `npm test`. */
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/fast/**/*.test.ts'],
