@@ -9,8 +9,8 @@ import sodium from 'sodium-native';
 export const SEAL_OVERHEAD = 32;
 const IV_BYTES = 16;
 const MAC_BYTES = 16;
-/** Ciphertext is produced in pieces of this size: as fast as one call, and the garbage stays small. */
-const PIECE = 128 * 1024;
+/** Ciphertext is produced in pieces of this size: below the size from which malloc maps fresh pages, which would cost more than the cipher. */
+const PIECE = 64 * 1024;
 
 /** The keys that encrypt a repository's content, or one key file. */
 export interface SealKey {

@@ -10,8 +10,8 @@ const WRITING = 1;
 const DATA = 2;
 const TREE = 3;
 const ID_WORDS = 8;
-/** Slots of the tables: 1, 4 and 16 Mi; filled to five eighths. */
-const SIZES = [1 << 20, 1 << 22, 1 << 24];
+/** Slots of the tables: 128 Ki, 1 Mi and 16 Mi; filled to five eighths. */
+const SIZES = [1 << 17, 1 << 20, 1 << 24];
 const FILL = 5 / 8;
 
 export interface SharedClaims {
@@ -50,7 +50,7 @@ export class ClaimSet {
     });
   }
 
-  /** True for the first caller with this id, who must store the blob. Throws when there are more than 13 million. */
+  /** True for the first caller with this id, who must store the blob. Throws when there are more than 11 million. */
   claim(id: Uint32Array, type: BlobType): boolean {
     const kind = type === 'tree' ? TREE : DATA;
     for (const [number, table] of this.#tables.entries()) {

@@ -1,5 +1,6 @@
 /** The archive pipeline, seen from the main thread: contents go in, ids of their chunks come out. */
 import { Worker } from 'node:worker_threads';
+import { THREAD_LIMITS } from '../../base/garbage.ts';
 import type { Problem, ContentSink } from '../entry.ts';
 import { toText, type RawName } from '../../base/raw-name.ts';
 import { installTables } from '../format/chunker.ts';
@@ -223,7 +224,7 @@ export class Pipeline implements AsyncDisposable {
 
   /** Starts a thread; `receive` answers true to its last message. */
   #start<M>(file: string, data: object, receive: (message: M) => boolean): { worker: Worker; ended: Promise<void> } {
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: data, trackUnmanagedFds: false });
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: data, trackUnmanagedFds: false, resourceLimits: THREAD_LIMITS });
     const ended = new Promise<void>((resolve) => {
       worker.on('message', (message: M) => {
         if (receive(message)) resolve();

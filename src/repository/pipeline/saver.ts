@@ -1,6 +1,7 @@
 /** A saver thread: hashes chunks, passes over those that are known, and compresses, encrypts and packs the others. */
 import { hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import { discarded } from '../../base/garbage.ts';
 import { BlobLookup } from '../blob-index.ts';
 import { Cipher } from '../format/cipher.ts';
 import { encodeIndexedPack } from '../format/index-file.ts';
@@ -57,6 +58,7 @@ function saveSlot(slot: number): void {
     hash('sha256', plain, 'buffer').copy(idBytes);
     idBytes.copy(records, at + 12);
     if (known.find(id, 'data') >= 0 || !claims.claim(id, 'data')) return;
+    discarded(piece.length);
     if (packer.add(idBytes.toString('hex'), plain)) finishPack(true);
   });
   slots.free(slot);

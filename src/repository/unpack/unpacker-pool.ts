@@ -1,6 +1,7 @@
 /** The threads that open packs, seen from the main thread. */
 import { Worker } from 'node:worker_threads';
 import { ERRORS, HoldfastError, type ErrorCode } from '../../base/errors.ts';
+import { THREAD_LIMITS } from '../../base/garbage.ts';
 import type { Core } from '../core.ts';
 import type { UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
 
@@ -74,7 +75,7 @@ export class UnpackerPool implements AsyncDisposable {
 
   #start(): Thread {
     const data: UnpackerData = { key: this.#core.key };
-    const worker = new Worker(new URL('./unpacker.ts', import.meta.url), { workerData: data, trackUnmanagedFds: false });
+    const worker = new Worker(new URL('./unpacker.ts', import.meta.url), { workerData: data, trackUnmanagedFds: false, resourceLimits: THREAD_LIMITS });
     const thread: Thread = { worker, jobs: new Set(), posted: [] };
     worker.on('message', (answer: UnpackAnswer) => {
       const job = thread.posted.shift();

@@ -1,5 +1,6 @@
 /** A thread that opens packs: decrypts, unpacks and compares the hash of every blob, then writes it, hands it over, or just knows that it is whole. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { discarded } from '../../base/garbage.ts';
 import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { openBlob } from '../blob-reader.ts';
 import { sha256 } from '../core.ts';
@@ -23,6 +24,7 @@ const files = new FileWriter();
 
 function open(range: PackRange, bytes: Buffer, blob: PackedBlob): Buffer {
   const start = blob.offset - range.offset;
+  discarded(blob.length);
   return openBlob(cipher, decompressor, blob.id, { ...blob, pack: range.pack }, bytes.subarray(start, start + blob.length));
 }
 
