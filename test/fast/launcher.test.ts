@@ -10,9 +10,9 @@ const launcher = fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
 /** Tells what it was started with, as the first line; then does as it is told. */
 const MAIN = `
 const [deed, ...rest]: string[] = process.argv.slice(2);
-console.log(JSON.stringify({ node: process.version, cwd: process.cwd(), rest, warnings: process.execArgv }));
 if (deed === 'exit') process.exitCode = Number(rest[0]);
 if (deed === 'wait') { process.on('SIGTERM', () => process.exit(130)); setInterval(() => undefined, 1000); }
+console.log(JSON.stringify({ node: process.version, cwd: process.cwd(), rest }));
 `;
 
 let checkout: Scratch;
