@@ -8,6 +8,7 @@ import { HoldfastError } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { ProofLine, RestoreRequest } from '../source.ts';
+import { analyzeDerived, analyzedWithParent } from './analyze.ts';
 import { columnList } from './catalog.ts';
 import type { DatabaseManifest, TableManifest } from './manifest.ts';
 import { releaseByTable, spelling, type TableStatement } from './post-data.ts';
@@ -40,7 +41,7 @@ export async function rebuildDatabase(target: PostgresTarget, job: Rebuild): Pro
   const { byTable, rest } = releaseByTable(statementsOf(await text('post-data.sql')));
   const proof: ProofLine[] = [];
   request.step(`Loading ${manifest.tables.length} tables of ${manifest.name}`);
-  await loadTables(target, job, byTable, proof);
+  await loadTables(target, job, byTable, proof, await analyzedWithParent(leader));
   // The script before left its own settings behind.
   await prepareWriting(leader);
   await runStatements(leader, statementsOf(await text('sequences.sql')), 'setting the sequences');
@@ -61,7 +62,7 @@ export function parseLines(json: string): string[] {
   return Array.isArray(lines) ? lines.filter((line) => typeof line === 'string') : [];
 }
 
-async function loadTables(target: PostgresTarget, job: Rebuild, statements: readonly TableStatement[], proof: ProofLine[]): Promise<void> {
+async function loadTables(target: PostgresTarget, job: Rebuild, statements: readonly TableStatement[], proof: ProofLine[], later: ReadonlySet<string>): Promise<void> {
   const waiting = Map.groupBy(statements, ({ table }) => spelling(table));
   const works: Work[] = [];
   for (const table of job.manifest.tables) {
@@ -72,7 +73,7 @@ async function loadTables(target: PostgresTarget, job: Rebuild, statements: read
     const prove: Work = { table: key, lock: 'read', rank: 2, run: async (connection) => void proof.push(await proveTable(connection, table)) };
     works.push({ table: key, lock: 'exclusive', rank: 0, run: async (connection) => {
       await loadTable(connection, table, job);
-      return [...released, prove, analyze];
+      return [...released, prove, ...(later.has(key) ? [] : [analyze])];
     } });
   }
   // What belongs to no table with rows, such as a partitioned table or a view, need not wait.
@@ -98,14 +99,6 @@ function build({ table, sql, exclusive, steps }: TableStatement, loaded: boolean
   } });
   if (steps !== undefined && loaded) return work(steps.index, 'build index', [work(steps.constraint, 'exclusive')]);
   return work(sql, exclusive ? 'exclusive' : 'build index');
-}
-
-/** Tables were analysed when they were full; what gets its rows from them comes last. */
-async function analyzeDerived(connection: Connection): Promise<void> {
-  const names = await connection.query<{ name: string }>(
-    `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE (c.relkind = 'p' OR (c.relkind = 'm' AND c.relispopulated)) AND n.nspname !~ '^pg_'`, 'listing materialised views');
-  if (names.length > 0) await connection.query(`ANALYZE ${names.map(({ name }) => name).join(', ')}`, 'gathering statistics');
 }
 
 /**
