@@ -32,7 +32,8 @@ function finish(command: Command): void {
   command.allowExcessArguments(false);
   command.showSuggestionAfterError(true);
   for (const child of command.commands) {
-    addCommonOptions(child);
+    // A parent with the same options (`key`) would take them away from its subcommand.
+    if (child.commands.length === 0) addCommonOptions(child);
     finish(child);
   }
 }
