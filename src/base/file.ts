@@ -56,3 +56,22 @@ async function writeAll(handle: fs.FileHandle, bytes: Uint8Array): Promise<void>
     done += bytesWritten;
   }
 }
+
+/**
+ * Puts what was built beside into its place and keeps what stood there: two renames, the old away, the new in. Dying between them
+ * leaves both whole beside each other, under names that say what they are. Both paths lie in one folder; `kept` must be free.
+ * Answers whether there was an old one. Paths may be bytes, for names that are not UTF-8.
+ */
+export async function putInPlace(built: string | Buffer, place: string | Buffer, kept: string | Buffer, folder: string): Promise<boolean> {
+  const stood = await fs.lstat(place).then(
+    () => true,
+    (error: unknown) => {
+      if (systemCode(error) === 'ENOENT') return false;
+      throw error;
+    },
+  );
+  if (stood) await fs.rename(place, kept);
+  await fs.rename(built, place);
+  await syncFolder(folder);
+  return stood;
+}

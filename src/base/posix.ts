@@ -13,6 +13,7 @@ interface Libc {
   readonly lsetxattr: Native;
   readonly mknod: Native;
   readonly utimensat: Native;
+  readonly syncfs: Native;
   readonly errno: () => number;
   readonly names: ReadonlyMap<number, string>;
 }
@@ -40,6 +41,7 @@ function loadLibc(): Libc {
     lsetxattr: library.func('int lsetxattr(const void *path, const char *name, const void *value, size_t size, int flags)') as Native,
     mknod: library.func('int mknod(const void *path, uint32 mode, uint64_t dev)') as Native,
     utimensat: library.func('int utimensat(int dirfd, const void *path, const int64_t *times, int flags)') as Native,
+    syncfs: library.func('int syncfs(int fd)') as Native,
     errno: () => koffi.errno(),
     names: new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name])),
   };
@@ -133,4 +135,9 @@ function split(ns: bigint, at: number): void {
   }
   timeBuffer[at] = seconds;
   timeBuffer[at + 1] = rest;
+}
+
+/** Waits until everything written to the file system of this open file is on its disk. */
+export function syncFileSystem(fd: number): void {
+  if (libc().syncfs(fd) !== 0) throw failure('syncfs', `file ${fd}`);
 }

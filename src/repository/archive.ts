@@ -87,7 +87,7 @@ class ArchiveRun {
     const previous = await this.#previousNodes(previousTree);
     const nodes = await this.#nodesOf(await root.children(), previous);
     this.#pipeline.flush();
-    await this.#pipeline.settled(Promise.all(nodes.values()));
+    await this.#pipeline.settled(Promise.all([...nodes.values()].map((node) => Promise.resolve(node))));
     const closed = await this.#nodesOf(await closing(), previous);
     return await this.#pipeline.settled(this.#saveTree(new Map([...nodes, ...closed])));
   }

@@ -158,21 +158,6 @@ describe('damage', () => {
     expect((await checked(repository)).errors.length).toBeGreaterThan(0);
   });
 
-  it('to any byte of a pack is found', async () => {
-    const storage = new MemoryStorage();
-    await store(await fresh(storage), { 'a.txt': Buffer.from('a few bytes') });
-    for await (const { id, size } of storage.list('pack')) {
-      for (let byte = 0; byte < size; byte += 7) {
-        const broken = faulty(storage);
-        const repository = await openRepository(broken, password, systemClock);
-        broken.faults.corrupt(id, byte);
-        const { errors } = await checked(repository);
-        expect(errors.map(({ message }) => message).join(), `byte ${byte}`).not.toBe('');
-        if (byte > 60) break;
-      }
-    }
-  }, 60_000);
-
   it('in the form of a missing pack is named with what it held', async () => {
     const storage = new MemoryStorage();
     const repository = await fresh(storage);

@@ -4,12 +4,12 @@ import * as path from 'node:path';
 import { localAccounts } from '../base/accounts.ts';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
-import { syncFolder } from '../base/file.ts';
-import { fromText, joinRaw, toText, type RawName } from '../base/raw-name.ts';
+import { putInPlace } from '../base/file.ts';
+import { syncFileSystem } from '../base/posix.ts';
+import { fromText, joinRaw, toFsPath, toText, type RawName } from '../base/raw-name.ts';
 import type { DirectoryEntry, Entry, ExtractReport, SnapshotFiles } from '../repository/entry.ts';
 import { rootedAt, type Walk } from './directory-entries.ts';
 import { excludes } from './exclude.ts';
-import { putInPlace, stamp } from './put-in-place.ts';
 import type { Capture, CaptureContext, ProofLine, RestoreReport, RestoreRequest, Source, StoreManifest } from './source.ts';
 
 export interface DirectoryOptions {
@@ -82,12 +82,14 @@ class DirectorySource implements Source {
       return await this.#rebuild(files, from, target, target, request);
     }
     // Built beside under a name of its own, proven, then put in place by rename: dying on the way leaves the old as it was.
-    const beside = `${original}.holdfast-new-${stamp(this.#options.clock.now())}`;
+    const now = stamp(this.#options.clock.now());
+    const beside = `${original}.holdfast-new-${now}`;
+    const kept = `${original}.before-${now}`;
     const report = await this.#rebuild(files, from, beside, original, request);
     request.step(`putting ${toText(original)} in place`);
-    const kept = putInPlace(beside, original, this.#options.clock.now());
-    await syncFolder(path.dirname(this.#options.path));
-    return { ...report, target: toText(original), ...(kept === undefined ? {} : { kept: toText(kept) }) };
+    flush(beside);
+    const stood = await putInPlace(toFsPath(beside), toFsPath(original), toFsPath(kept), path.dirname(toText(original)));
+    return { ...report, target: toText(original), ...(stood ? { kept: toText(kept) } : {}) };
   }
 
   async #rebuild(files: SnapshotFiles, from: RawName, target: RawName, named: RawName, request: RestoreRequest): Promise<RestoreReport> {
@@ -128,6 +130,21 @@ class DirectorySource implements Source {
     if (raw === stored || raw.startsWith(`${stored}/`)) return raw;
     if (raw.startsWith('/')) throw new HoldfastError('path-missing', `${part} does not lie in ${toText(stored)}`, { hint: 'Give a path of this store, absolute or relative to its folder.' });
     return joinRaw(stored, raw.replace(/^\.\//, ''));
+  }
+}
+
+/** `20261120-235959`, for names that sort by time. */
+function stamp(now: Date): string {
+  return now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
+}
+
+/** What takes the place of the old must be on the disk before it does. */
+function flush(target: RawName): void {
+  const fd = fs.openSync(toFsPath(target), 'r');
+  try {
+    syncFileSystem(fd);
+  } finally {
+    fs.closeSync(fd);
   }
 }
 
