@@ -19,7 +19,7 @@ let server: EmbeddedServer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'holdfast-pg-'));
   const binaries = process.env['HOLDFAST_TEST_POSTGRES'];
-  server = await startEmbedded({ folder, ...(binaries === undefined ? {} : { binaries }) });
+  server = await startEmbedded({ folder, settings: { max_prepared_transactions: '5' }, ...(binaries === undefined ? {} : { binaries }) });
 }, 60_000);
 
 afterAll(async () => {
@@ -205,6 +205,16 @@ test('a snapshot that was let go before the end gives no manifest', async () => 
   await sql('postgres', `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'letgo' AND state = 'idle in transaction'`);
   await expect(capture.manifest()).rejects.toMatchObject({ code: 'database-failed' });
 });
+
+test('a restore that cannot be put in place leaves all as it was and says where the proven copy is', async () => {
+  await make('pinned', SHOP);
+  const { content, manifest } = await archive(open('pinned'));
+  // A prepared transaction belongs to no session, so nobody can end it: the database cannot be renamed.
+  await sql('pinned', `BEGIN; DELETE FROM sale; PREPARE TRANSACTION 'pin'`);
+  await expect(open('pinned').restore(snapshotFiles(content), manifest, request())).rejects.toMatchObject({ code: 'target-failed', hint: expect.stringContaining('pinned_holdfast_new_') });
+  await sql('pinned', `ROLLBACK PREPARED 'pin'`);
+  expect(unequal(await open('pinned').compare(manifest, snapshotFiles(content)))).toEqual([]);
+}, 40_000);
 
 test('several databases come back together', async () => {
   await make('one', SHOP);

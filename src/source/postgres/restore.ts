@@ -1,6 +1,6 @@
 /** Restores databases: built beside, proven, then swapped in by rename, the old kept. */
 import type { Clock } from '../../base/clock.ts';
-import { HoldfastError, isHoldfastError } from '../../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import type { Connection } from '../../client/postgres/connection.ts';
 import { identifier } from '../../client/postgres/sql-quote.ts';
@@ -42,11 +42,20 @@ export async function restoreDatabases(job: RestoreJob): Promise<RestoreReport> 
   for (const [index, manifest] of detail.databases.entries()) {
     const [name = manifest.name, fresh = ''] = [names[index], beside[index]];
     swaps.push({ beside: fresh, name, keep: (await databaseExists(admin, name)) ? nameBeside(name, `_before_${at}`) : undefined });
-    proof.push(...(await buildBeside(admin, job, detail, manifest, fresh)));
+    try {
+      proof.push(...(await buildBeside(admin, job, detail, manifest, fresh)));
+    } catch (error) {
+      for (const done of beside.slice(0, index)) await dropDatabase(admin, done);
+      throw error;
+    }
   }
   refuseUnproven(proof, beside);
   request.step(`Putting ${names.join(', ')} in place`);
-  await swapDatabases(server, swaps);
+  await swapDatabases(server, swaps).catch((error: unknown) => {
+    throw new HoldfastError('target-failed', `The restored databases could not be put in place: ${messageOf(error)}`, {
+      cause: error, hint: `All is as it was. They are proven and stand beside as ${beside.join(', ')}; rename them, or drop them and restore again.`,
+    });
+  });
   const kept = swaps.flatMap(({ keep }) => keep ?? []);
   return { target: names.join(', '), ...(kept.length === 0 ? {} : { kept: kept.join(', ') }), counts: job.manifest.counts, proof };
 }
