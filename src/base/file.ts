@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { systemCode } from './errors.ts';
 
 /** Syncs a folder, so that a rename in it survives a power cut. File systems that cannot are let be. */
-export async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string | Buffer): Promise<void> {
   const handle = await fs.open(folder, 'r');
   try {
     await handle.sync();
@@ -58,20 +58,24 @@ async function writeAll(handle: fs.FileHandle, bytes: Uint8Array): Promise<void>
 }
 
 /**
- * Puts what was built beside into its place and keeps what stood there: two renames, the old away, the new in. Dying between them
- * leaves both whole beside each other, under names that say what they are. Both paths lie in one folder; `kept` must be free.
- * Answers whether there was an old one. Paths may be bytes, for names that are not UTF-8.
+ * Puts what was built beside into its place. What stands there is renamed to `kept`, which must be free, before: dying between
+ * the two renames leaves both whole beside each other. Paths may be bytes, for names that are not UTF-8. Answers whether
+ * something stood there; without `kept`, nothing may.
  */
-export async function putInPlace(built: string | Buffer, place: string | Buffer, kept: string | Buffer, folder: string): Promise<boolean> {
-  const stood = await fs.lstat(place).then(
-    () => true,
-    (error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return false;
-      throw error;
-    },
-  );
+export async function putInPlace(built: string | Buffer, place: string | Buffer, kept?: string | Buffer): Promise<boolean> {
+  const stood = kept !== undefined && (await stands(place));
   if (stood) await fs.rename(place, kept);
   await fs.rename(built, place);
-  await syncFolder(folder);
+  await syncFolder(Buffer.from(path.dirname(Buffer.from(place).toString('latin1')), 'latin1'));
   return stood;
+}
+
+async function stands(place: string | Buffer): Promise<boolean> {
+  try {
+    await fs.lstat(place);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  }
 }

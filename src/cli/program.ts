@@ -25,10 +25,10 @@ function addCommonOptions(command: Command): void {
 /** Makes commander throw our errors, and gives all commands the common options. */
 function finish(command: Command): void {
   command.exitOverride((error: CommanderError) => {
-    if (error.exitCode === 0) process.exit(0);
+    if (error.exitCode === 0 || error.code === 'commander.help') process.exit(0);
     throw new HoldfastError('usage', error.message.replace(/^error: /, ''), { hint: `See \`${fullName(command)} --help\`.` });
   });
-  command.configureOutput({ writeErr: () => undefined });
+  command.configureOutput({ outputError: () => undefined });
   command.allowExcessArguments(false);
   command.showSuggestionAfterError(true);
   for (const child of command.commands) {
@@ -49,7 +49,6 @@ export function buildProgram(): Command {
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
   for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addRestore, addCheck, addKey]) add(program);
-  program.action(() => program.help());
   finish(program);
   return program;
 }

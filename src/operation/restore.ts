@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
+import type { ExtractReport } from '../repository/entry.ts';
 import type { Repository, Snapshot } from '../repository/repository.ts';
 import { tagValue } from '../repository/repository.ts';
 import type { RestoreReport } from '../source/source.ts';
@@ -105,8 +106,7 @@ async function restoreItem({ store, snapshot, part, into }: RestoreItem, reposit
   const progress = (bytes: number): void => emit({ type: 'progress', store: store.name, bytes, files: 0 });
   let report: RestoreReport;
   if (into !== undefined && store.kind === 'postgres' && isFolder(into)) {
-    const extracted = await opened.files.extract('/', path.resolve(into), { signal, progress });
-    report = { target: path.resolve(into), counts: { files: extracted.files, bytes: extracted.bytes }, proof: [] };
+    report = { target: path.resolve(into), ...accountOf(await opened.files.extract('/', path.resolve(into), { signal, progress })) };
   } else {
     const manifest = await readManifest(opened.files);
     const source = await sourceOf(store, clock);
@@ -115,6 +115,11 @@ async function restoreItem({ store, snapshot, part, into }: RestoreItem, reposit
   const seconds = (clock.elapsedMs() - started) / 1000;
   emit({ type: 'store-finished', store: store.name, seconds });
   return { store: store.name, snapshot: snapshot.id, report, seconds };
+}
+
+function accountOf({ files, folders, others, bytes, compared, problems }: ExtractReport): Pick<RestoreReport, 'counts' | 'proof'> {
+  const lost = problems.map(({ subject, message }) => ({ subject, equal: false, detail: message }));
+  return { counts: { files, folders, others, bytes }, proof: [{ subject: 'files', equal: true, detail: `${compared} files read back and equal` }, ...lost] };
 }
 
 /** Restores files of any snapshot, also of one that another program wrote, to a folder that does not exist. */
@@ -131,7 +136,5 @@ export async function restoreFiles(
   };
   const target = path.resolve(into);
   const extracted = await opened.files.extract(from, target, extractOptions);
-  const proof = extracted.problems.map(({ subject, message }) => ({ subject, equal: false, detail: message }));
-  const { files, folders, others, bytes } = extracted;
-  return { target, counts: { files, folders, others, bytes }, proof };
+  return { target, ...accountOf(extracted) };
 }

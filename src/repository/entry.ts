@@ -102,6 +102,8 @@ export interface ExtractReport {
   readonly folders: number;
   readonly others: number;
   readonly bytes: number;
+  /** Files whose content was read back and compared. */
+  readonly compared: number;
   /** What could not be given back as it was, each named: an owner without privilege, an attribute that the file system refuses. */
   readonly problems: readonly Problem[];
 }
@@ -122,7 +124,10 @@ export interface SnapshotFiles {
   read(path: RawName): AsyncIterable<Uint8Array>;
   /** A small file as a whole. */
   bytes(path: RawName): Promise<Buffer>;
-  /** Rebuilds a folder or a file of the snapshot at `target`, which must not exist: content, owners, modes, times, attributes, links, holes. */
+  /**
+   * Rebuilds a folder or a file of the snapshot at `target`, which must not exist: content, owners, modes, times, attributes,
+   * links, holes. It is built beside, read back and compared, and only then gets its name; after a failure nothing is left.
+   */
   extract(path: RawName, target: RawName, options: ExtractOptions): Promise<ExtractReport>;
   /** Reads what stands at `target` and compares it with the snapshot: types, contents by hash, owners, modes, times, link targets. */
   compare(path: RawName, target: RawName, options: ExtractOptions): Promise<Comparison>;

@@ -2,10 +2,13 @@
  * Rebuilds a tree on the local file system. Folders, links and special files are made while the tree is walked; contents are
  * written by threads, pack by pack; folders get their metadata last, deepest first, since writing below them touches their times.
  */
+import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { HoldfastError, messageOf, systemCode } from '../base/errors.ts';
+import { putInPlace } from '../base/file.ts';
 import { makeNode } from '../base/posix.ts';
 import { joinRaw, toFsPath, toText, type RawName } from '../base/raw-name.ts';
+import { compareTree } from './compare-tree.ts';
 import type { ExtractOptions, ExtractReport, Problem } from './entry.ts';
 import { permissionsOf } from './format/go-mode.ts';
 import { parseTime } from './format/go-time.ts';
@@ -40,7 +43,7 @@ class Extraction {
     const bytes = await this.#content.end();
     for (const [from, to] of this.#links) fs.linkSync(toFsPath(from), toFsPath(to));
     for (const folder of this.#folders.toReversed()) this.#problems.push(...restoreMetadata(folder));
-    return { files: this.#files, folders: this.#folders.length, others: this.#others, bytes, problems: this.#problems };
+    return { files: this.#files, folders: this.#folders.length, others: this.#others, bytes, compared: 0, problems: this.#problems };
   }
 
   async #restore(node: TreeNode, path: RawName): Promise<void> {
@@ -110,18 +113,40 @@ class Extraction {
   }
 }
 
-/** Rebuilds `node` at `target`, which must not exist. Throws `target-exists`, `target-failed`, `target-full`, `repository-damaged`. */
+/**
+ * Rebuilds `node` at `target`, which must not exist: beside, compared, then renamed. Throws `target-exists`, `target-failed`,
+ * `target-full`, `repository-damaged`, `restore-unproven`; nothing is left of it then. A kill leaves `TARGET.holdfast-*`.
+ */
 export async function extract(source: UnpackSource, node: TreeNode, target: RawName, options: ExtractOptions): Promise<ExtractReport> {
   if (fs.lstatSync(toFsPath(target), { throwIfNoEntry: false })) {
     throw new HoldfastError('target-exists', `${toText(target)} exists already; nothing was overwritten`, { hint: 'Restore to a path that does not exist yet.' });
   }
+  const building = `${target}.holdfast-${randomBytes(4).toString('hex')}`;
   try {
     const parent = target.slice(0, target.lastIndexOf('/'));
     if (parent !== '') fs.mkdirSync(toFsPath(parent), { recursive: true });
-    return await new Extraction(source, options).run(node, target);
+    const report = await new Extraction(source, options).run(node, building);
+    const compared = await prove(source, node, building, options, report.problems);
+    await putInPlace(toFsPath(building), toFsPath(target));
+    const named = report.problems.map((problem) => ({ ...problem, subject: problem.subject.replace(toText(building), toText(target)) }));
+    return { ...report, compared, problems: named };
   } catch (error) {
+    fs.rmSync(toFsPath(building), { recursive: true, force: true });
     throw targetError(error);
   }
+}
+
+/** Reads everything back. What could not be given back for want of privilege was told already; any other difference is a failure. */
+async function prove(source: UnpackSource, node: TreeNode, building: RawName, options: ExtractOptions, told: readonly Problem[]): Promise<number> {
+  const { differences, files } = await compareTree(source, node, building, { ...options, progress: () => undefined });
+  const known = new Set(told.map(({ subject }) => subject));
+  const [first, ...others] = differences.filter(({ subject }) => !known.has(subject));
+  if (first) {
+    throw new HoldfastError('restore-unproven', `${others.length + 1} of ${files} restored files differ from the backup; the first: ${first.subject} ${first.message}`, {
+      hint: 'What was written is removed again. Look at the disk of the target, and try another one.',
+    });
+  }
+  return files;
 }
 
 function targetError(error: unknown): unknown {

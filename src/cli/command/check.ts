@@ -57,6 +57,6 @@ function linesOf(report: CheckReport, location: string, seconds: number): readon
   const errors = report.errors.slice(0, 50).map(({ subject, message }) => printable(`  ${subject}: ${message}`));
   return [
     `${location} is ${paint('red', 'damaged')}: ${plural(report.errors.length, 'error')} in ${looked}${read}.`, ...errors, ...hints, '',
-    'Snapshots that are not named above can still be restored. Keep the repository as it is, and copy it before you try to mend it.',
+    'What the damage does not touch can still be restored. Keep the repository as it is, and copy it before you try to mend it.',
   ];
 }
