@@ -94,7 +94,7 @@ describe('a directory', () => {
       kind: source.kind, check: () => source.check(), restore: (...all) => source.restore(...all), compare: (...all) => source.compare(...all),
       capture: async (context) => {
         const capture = await source.capture(context);
-        const root = await firstFolder(capture.root, gone);
+        const root = firstFolder(capture.root, gone);
         return { ...capture, root };
       },
     };
