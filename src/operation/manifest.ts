@@ -39,10 +39,10 @@ export async function readManifest(files: SnapshotFiles): Promise<SnapshotManife
   try {
     bytes = await files.bytes(`/${MANIFEST_FILE}`);
   } catch (error) {
+    const hint = 'Restore its files with `holdfast restore --snapshot ID --path PATH --into FOLDER`.';
+    if (isHoldfastError(error, 'repository-damaged')) throw new HoldfastError(error.code, `the manifest of ${where} cannot be read: ${error.message}`, { hint, cause: error });
     if (!isHoldfastError(error, 'path-missing')) throw error;
-    throw new HoldfastError('path-missing', `${where} has no ${MANIFEST_FILE}: another program wrote it`, {
-      hint: 'Restore its files with `holdfast restore --snapshot ID --path PATH --into FOLDER`.', cause: error,
-    });
+    throw new HoldfastError('path-missing', `${where} has no ${MANIFEST_FILE}: another program wrote it`, { hint, cause: error });
   }
   try {
     const manifest = JSON.parse(bytes.toString('utf8')) as SnapshotManifest;

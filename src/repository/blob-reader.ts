@@ -63,7 +63,8 @@ export class BlobReader {
 
   async #fetch(pack: string, offset: number, length: number): Promise<Window> {
     const file = { kind: 'pack', id: pack } as const;
-    const size = (await this.#core.storage.size(file)) ?? 0;
+    const size = await this.#core.storage.size(file);
+    if (size === undefined) throw new HoldfastError('repository-damaged', `pack ${pack.slice(0, 10)} is missing in ${this.#core.storage.location}`, { hint: 'Run `holdfast check` to see which snapshots are affected; others may be whole.' });
     const wanted = Math.max(length, Math.min(WINDOW, size - offset));
     const window = { pack, offset, bytes: await this.#core.storage.load(file, { offset, length: wanted }) };
     this.#windows.unshift(window);

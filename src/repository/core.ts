@@ -108,7 +108,7 @@ function openConfig(storage: Storage, cipher: Cipher, sealed: Buffer): string {
     return cipher.open(sealed).toString('utf8');
   } catch (error) {
     if (!(error instanceof SealBroken)) throw error;
-    throw new HoldfastError('repository-damaged', `the config file in ${storage.location} is not what was written: ${error.message}`, { cause: error });
+    throw new HoldfastError('repository-damaged', `the config file in ${storage.location} is not what was written: ${error.message}`, { hint: 'Bring the file `config` back from a copy of the repository; the rest may be whole.', cause: error });
   }
 }
 

@@ -63,4 +63,4 @@ export type UnpackRequest =
 
 export type UnpackAnswer =
   | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[]; readonly content?: Uint8Array<ArrayBuffer> }
-  | { readonly kind: 'error'; readonly code: string; readonly message: string };
+  | { readonly kind: 'error'; readonly code: string; readonly message: string; readonly hint?: string | undefined };

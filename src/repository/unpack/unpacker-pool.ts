@@ -105,11 +105,11 @@ function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERRORS, code);
 }
 
-/** An error that a thread has met. System errors can only come from writing what is restored. */
-function toError({ code, message }: Extract<UnpackAnswer, { kind: 'error' }>): HoldfastError {
-  if (isErrorCode(code)) return new HoldfastError(code, message);
+/** An error that a thread has met. System errors can only come from what is restored: those of packs are told in pack-range.ts. */
+function toError({ code, message, hint }: Extract<UnpackAnswer, { kind: 'error' }>): HoldfastError {
+  if (isErrorCode(code)) return new HoldfastError(code, message, hint === undefined ? {} : { hint });
   if (FULL.includes(code)) {
     return new HoldfastError('target-full', `no space left where the restored files are written: ${message}`, { hint: 'Free some space or restore to another place with --into.' });
   }
-  return new HoldfastError('target-failed', `a restored file could not be written: ${message}`);
+  return new HoldfastError('target-failed', `a restored file could not be written: ${message}`, { hint: 'Look at the permissions and the disk of that folder, or restore to another place with --into.' });
 }

@@ -82,7 +82,7 @@ function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }>
 
 function failure(error: unknown): UnpackAnswer {
   const code = error instanceof HoldfastError ? error.code : (systemCode(error) ?? 'internal');
-  return { kind: 'error', code, message: messageOf(error) };
+  return { kind: 'error', code, message: messageOf(error), hint: error instanceof HoldfastError ? error.hint : undefined };
 }
 
 parentPort?.on('message', (request: UnpackRequest) => {
