@@ -67,6 +67,19 @@ export async function acquireLock(core: Core, options: LockOptions): Promise<Loc
   return new Lock(core, options, id);
 }
 
+/**
+ * For what only reads. Where no lock can be written, in a full or read-only repository, it goes on without one: nobody may be
+ * kept from restoring for want of room there. Throws `repository-locked` all the same.
+ */
+export async function acquireReadLock(core: Core, clock: Clock): Promise<AsyncDisposable> {
+  try {
+    return await acquireLock(core, { exclusive: false, clock });
+  } catch (error) {
+    if (!isHoldfastError(error, 'storage-full', 'storage-failed')) throw error;
+    return { [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+}
+
 async function writeLock(core: Core, { exclusive, clock }: LockOptions): Promise<string> {
   const user = os.userInfo();
   const lock: LockDocument = {

@@ -19,7 +19,7 @@ import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
 import { loadIndex, loadIndexAndAdopt } from './index-loader.ts';
 import { addKey, changePassword, listKeys, removeKey, type KeyInfo } from './key-ring.ts';
-import { acquireLock, type Lock } from './lock.ts';
+import { acquireLock, acquireReadLock, type Lock } from './lock.ts';
 import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
 import { StoredFiles } from './snapshot-files.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
@@ -53,6 +53,11 @@ export class Repository {
   /** A lock on the repository, released by disposing it. */
   async lock(exclusive: boolean): Promise<Lock> {
     return await acquireLock(this.#core, { exclusive, clock: this.#clock });
+  }
+
+  /** The same for what only reads; see lock.ts. */
+  async lockForReading(): Promise<AsyncDisposable> {
+    return await acquireReadLock(this.#core, this.#clock);
   }
 
   /** All snapshots, oldest first. */
