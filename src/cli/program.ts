@@ -49,6 +49,13 @@ export function buildProgram(): Command {
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
   for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addRestore, addCheck, addKey]) add(program);
+  addCommonOptions(program);
+  // What stands before the name of the command counts as if it stood behind it.
+  program.hook('preAction', (_, command) => {
+    for (const [name, value] of Object.entries(program.opts())) {
+      if (command.getOptionValue(name) === undefined) command.setOptionValueWithSource(name, value, 'cli');
+    }
+  });
   finish(program);
   return program;
 }
