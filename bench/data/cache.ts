@@ -40,14 +40,14 @@ export class Marker {
 
   isWhole(): boolean {
     try {
-      return readFileSync(this.#path, 'utf8') === recipe();
+      return readFileSync(this.#path, 'utf8') === RECIPE;
     } catch {
       return false;
     }
   }
 
   whole(): void {
-    writeFileSync(this.#path, recipe());
+    writeFileSync(this.#path, RECIPE);
   }
 
   changed(): void {
@@ -56,6 +56,9 @@ export class Marker {
 }
 
 const MAKERS = ['random.ts', 'line.ts', 'datasets.ts', '../postgres/database.ts'];
+
+/** Of the code as it was when this process loaded it. */
+const RECIPE = recipe();
 
 function recipe(): string {
   const hash = createHash('sha256');

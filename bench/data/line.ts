@@ -10,11 +10,11 @@ const STATES = ['draft', 'open', 'paid', 'sent', 'returned', 'closed'];
 const METHODS = ['GET', 'GET', 'GET', 'GET', 'POST', 'PUT', 'DELETE'];
 const LEVELS = ['info', 'info', 'info', 'debug', 'warn', 'error'];
 
-/** Some words; two thirds of them come in phrases. */
+/** Some words; most of them come in phrases. */
 export function sentence(random: Random, least: number, most: number): string {
   const parts: string[] = [];
   for (let left = random.between(least, most); left > 0; ) {
-    const inPhrase = left > 4 && random.share() < 0.4;
+    const inPhrase = left > 4 && random.share() < 0.6;
     parts.push(random.pickEarly(inPhrase ? PHRASES : WORDS));
     left -= inPhrase ? 4 : 1;
   }
@@ -53,8 +53,8 @@ export function event(random: Random, id: number): string {
 
 /** What a line of a text file looks like; a file keeps to one of these. */
 export const TEXT_LINES: readonly ((random: Random, number: number) => string)[] = [
-  (random) => `${moment(random)} ${random.pick(LEVELS)} [${random.pickEarly(WORDS)}] ${sentence(random, 4, 16)} id=${random.hex(12)} ms=${random.between(0, 4000)}\n`,
-  (random, number) => `${JSON.stringify({ number, key: uuid(random), at: moment(random), state: random.pick(STATES), text: sentence(random, 5, 25), value: random.share() })}\n`,
+  (random) => `${moment(random)} ${random.pick(LEVELS)} [${random.pickEarly(WORDS)}] ${random.pickEarly(PHRASES)} ${random.pickEarly(PHRASES)} id=${random.between(1, 1e6)} ms=${random.between(0, 4000)}\n`,
+  (random, number) => `${JSON.stringify({ number, key: uuid(random), at: moment(random), state: random.pick(STATES), text: sentence(random, 5, 25), value: random.between(0, 1e5) / 100 })}\n`,
   (random, number) => `${number};${random.pick(PLACES)};${random.between(0, 1e6)};${random.between(0, 1e4) / 100};${sentence(random, 1, 4)}\n`,
   (random) => `${sentence(random, 8, 18)}.${random.share() < 0.2 ? '\n\n' : '\n'}`,
   (random) => `${' '.repeat(2 * random.between(0, 4))}const ${random.pickEarly(WORDS)} = ${random.pickEarly(WORDS)}(${random.pickEarly(WORDS)}, ${random.between(0, 999)});\n`,
