@@ -16,6 +16,8 @@ interface Told {
   readonly message: string;
 }
 
+const kinds = (problems: readonly Told[]): readonly string[] => problems.map(({ subject, kind }) => `${kind} ${subject}`).toSorted();
+
 /** The problems that an incomplete backup told, and that its manifest keeps. */
 async function expectIncomplete(stack: TestStack, result: RunResult): Promise<readonly Told[]> {
   expect(`exit ${result.code}: ${result.stderr}${result.stdout}`).toContain('exit 3: ');
@@ -45,10 +47,7 @@ describe('a source that cannot be read wholly', () => {
     expect(people.stdout).toMatch(/\/files\/forbidden.* cannot be read: permission denied/);
     expect(people.stdout).not.toContain('\u001b[31m');
     const problems = await expectIncomplete(stack, await runAnyway('setpriv', [...lesser, '--json'], { cwd: stack.folder }));
-    expect(problems.map(({ subject, kind }) => [subject, kind]).toSorted()).toEqual([
-      [stack.path('files/closed'), 'unreadable'],
-      [stack.path('files/forbidden\u001b[31m'), 'unreadable'],
-    ]);
+    expect(kinds(problems)).toEqual([`unreadable ${stack.path('files/closed')}`, `unreadable ${stack.path('files/forbidden\u001b[31m')}`]);
     expect((await stack.holdfast('restore', 'files', '--dry-run')).stdout).toMatch(/note: .*degraded/);
     await stack.holdfast('restore', 'files', '--into', 'out');
     expect((await readdir(stack.path('out'))).toSorted()).toEqual(['closed', 'deep', 'one.txt']);
@@ -96,7 +95,7 @@ describe('a source that changes while it is read', () => {
     });
     closeSync(shrinking);
     const problems = await expectIncomplete(stack, result);
-    expect(problems.map(({ subject, kind }) => [subject, kind]).toSorted()).toEqual([[grows, 'changed'], [shrinks, 'changed']]);
+    expect(kinds(problems)).toEqual([`changed ${grows}`, `changed ${shrinks}`]);
     for (const { message } of problems) expect(message).toMatch(/while it was read/);
     await stack.holdfast('restore', 'files', '--into', 'out');
     const grown = await readFile(stack.path('out/grows'));
