@@ -1,3 +1,5 @@
+import { getHeapStatistics } from 'node:v8';
+
 /**
  * Node's ciphers return their output in new buffers outside the heap, and V8 looks for garbage only after 64 MB of them, in every
  * thread. Threads that encrypt ask for a small collection (about a millisecond) after a few megabytes, so that memory stays
@@ -13,6 +15,20 @@ export function discarded(count: number): void {
   if (bytes < EVERY_BYTES) return;
   bytes = 0;
   globalThis.gc?.({ type: 'minor' });
+}
+
+const GROWTH_BYTES = 32 << 20;
+
+let live = 0;
+
+/**
+ * Collects the heap when it has grown by 32 MB since the last time. V8 itself would let it grow to several times of what lives,
+ * since a machine with much memory makes it generous. For the main thread, between pieces of work.
+ */
+export function collectWhenGrown(): void {
+  if (globalThis.gc === undefined || getHeapStatistics().used_heap_size < live + GROWTH_BYTES) return;
+  globalThis.gc({ type: 'major' });
+  live = getHeapStatistics().used_heap_size;
 }
 
 /** For threads: a small young generation, since they make little garbage in the heap. */

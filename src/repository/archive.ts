@@ -4,6 +4,7 @@
  * run takes up (index-loader.ts).
  */
 import type { Clock } from '../base/clock.ts';
+import { collectWhenGrown } from '../base/garbage.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { RawName } from '../base/raw-name.ts';
 import type { BlobIndex } from './blob-index.ts';
@@ -211,6 +212,7 @@ class ArchiveRun {
   async #breathe(): Promise<void> {
     this.#pipeline.failed.throwIfAborted();
     if (this.#options.clock.elapsedMs() - this.#yielded < YIELD_MS) return;
+    collectWhenGrown();
     await new Promise((resolve) => setImmediate(resolve));
     this.#yielded = this.#options.clock.elapsedMs();
   }

@@ -16,7 +16,7 @@ import { StreamChunks } from './stream-chunks.ts';
 
 /** Two savers keep two packs open, so that chunks of a file spread over packs at random (restic #5295) and two cores are busy. */
 const SAVERS = 2;
-const SLOTS = 8;
+const SLOTS = 6;
 const PACK_BUFFERS = SAVERS + 1;
 /** Bytes after which the second saver is started: small backups make one pack, not two. */
 const SECOND_SAVER_FROM = 4 << 20;
