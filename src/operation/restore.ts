@@ -117,9 +117,9 @@ async function restoreItem({ store, snapshot, part, into }: RestoreItem, reposit
   return { store: store.name, snapshot: snapshot.id, report, seconds };
 }
 
-function accountOf({ files, folders, others, bytes, compared, problems }: ExtractReport): Pick<RestoreReport, 'counts' | 'proof'> {
+function accountOf({ files, folders, others, bytes, problems }: ExtractReport): Pick<RestoreReport, 'counts' | 'proof'> {
   const lost = problems.map(({ subject, message }) => ({ subject, equal: false, detail: message }));
-  return { counts: { files, folders, others, bytes }, proof: [{ subject: 'files', equal: true, detail: `${compared} files read back and equal` }, ...lost] };
+  return { counts: { files, folders, others, bytes }, proof: [{ subject: 'files', equal: true, detail: `${files} files read back and equal` }, ...lost] };
 }
 
 /** Restores files of any snapshot, also of one that another program wrote, to a folder that does not exist. */

@@ -1,7 +1,7 @@
 /** Compares what stands on the local file system with a tree: the proof of a restore. */
 import * as fs from 'node:fs';
 import { joinRaw, toFsPath, toText, type RawName } from '../base/raw-name.ts';
-import type { Comparison, ExtractOptions, Problem } from './entry.ts';
+import type { Comparison, Problem } from './entry.ts';
 import { permissionsOf } from './format/go-mode.ts';
 import { parseTime } from './format/go-time.ts';
 import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
@@ -14,17 +14,24 @@ const BATCH_FILES = 256;
 const BATCH_BYTES = 8 << 20;
 const TYPE = 0o170000;
 
+export interface CompareOptions {
+  readonly signal: AbortSignal;
+  /** Read the files and compare their content too. */
+  readonly contents: boolean;
+  progress(bytes: number): void;
+}
+
 class TreeComparison {
   readonly differences: Problem[] = [];
   files = 0;
   bytes = 0;
   readonly #source: UnpackSource;
-  readonly #options: ExtractOptions;
+  readonly #options: CompareOptions;
   readonly #underWay = new Set<Promise<void>>();
   #batch: ComparedFile[] = [];
   #batchBytes = 0;
 
-  constructor(source: UnpackSource, options: ExtractOptions) {
+  constructor(source: UnpackSource, options: CompareOptions) {
     this.#source = source;
     this.#options = options;
   }
@@ -60,6 +67,7 @@ class TreeComparison {
   async #compareFile(node: TreeNode, path: RawName, stats: fs.BigIntStats): Promise<void> {
     this.files++;
     if (Number(stats.size) !== (node.size ?? 0)) return this.#differs(path, `has ${stats.size} bytes instead of ${node.size ?? 0}`);
+    if (!this.#options.contents) return;
     const chunks = (node.content ?? []).map((id) => ({ id, length: blobBytes(locate(this.#source.index, id, toText(path)).blob) }));
     this.#batch.push({ path, chunks });
     this.#batchBytes += node.size ?? 0;
@@ -98,6 +106,6 @@ class TreeComparison {
 }
 
 /** Compares `target` with the node of a snapshot; changes nothing. */
-export async function compareTree(source: UnpackSource, node: TreeNode, target: RawName, options: ExtractOptions): Promise<Comparison> {
+export async function compareTree(source: UnpackSource, node: TreeNode, target: RawName, options: CompareOptions): Promise<Comparison> {
   return await new TreeComparison(source, options).run(node, target);
 }

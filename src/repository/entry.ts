@@ -102,8 +102,6 @@ export interface ExtractReport {
   readonly folders: number;
   readonly others: number;
   readonly bytes: number;
-  /** Files whose content was read back and compared. */
-  readonly compared: number;
   /** What could not be given back as it was, each named: an owner without privilege, an attribute that the file system refuses. */
   readonly problems: readonly Problem[];
 }

@@ -43,7 +43,7 @@ class Extraction {
     const bytes = await this.#content.end();
     for (const [from, to] of this.#links) fs.linkSync(toFsPath(from), toFsPath(to));
     for (const folder of this.#folders.toReversed()) this.#problems.push(...restoreMetadata(folder));
-    return { files: this.#files, folders: this.#folders.length, others: this.#others, bytes, compared: 0, problems: this.#problems };
+    return { files: this.#files, folders: this.#folders.length, others: this.#others, bytes, problems: this.#problems };
   }
 
   async #restore(node: TreeNode, path: RawName): Promise<void> {
@@ -126,27 +126,28 @@ export async function extract(source: UnpackSource, node: TreeNode, target: RawN
     const parent = target.slice(0, target.lastIndexOf('/'));
     if (parent !== '') fs.mkdirSync(toFsPath(parent), { recursive: true });
     const report = await new Extraction(source, options).run(node, building);
-    const compared = await prove(source, node, building, options, report.problems);
+    await prove(source, node, building, options, report.problems);
     await putInPlace(toFsPath(building), toFsPath(target));
     const named = report.problems.map((problem) => ({ ...problem, subject: problem.subject.replace(toText(building), toText(target)) }));
-    return { ...report, compared, problems: named };
+    return { ...report, problems: named };
   } catch (error) {
     fs.rmSync(toFsPath(building), { recursive: true, force: true });
     throw targetError(error);
   }
 }
 
-/** Reads everything back. What could not be given back for want of privilege was told already; any other difference is a failure. */
-async function prove(source: UnpackSource, node: TreeNode, building: RawName, options: ExtractOptions, told: readonly Problem[]): Promise<number> {
-  const { differences, files } = await compareTree(source, node, building, { ...options, progress: () => undefined });
+/**
+ * Contents were read back as they were written; now everything is looked at again: names, types, sizes, owners, modes, times, link
+ * targets. What could not be given back for want of privilege was told already; any other difference is a failure.
+ */
+async function prove(source: UnpackSource, node: TreeNode, building: RawName, options: ExtractOptions, told: readonly Problem[]): Promise<void> {
+  const { differences, files } = await compareTree(source, node, building, { ...options, contents: false });
   const known = new Set(told.map(({ subject }) => subject));
   const [first, ...others] = differences.filter(({ subject }) => !known.has(subject));
-  if (first) {
-    throw new HoldfastError('restore-unproven', `${others.length + 1} of ${files} restored files differ from the backup; the first: ${first.subject} ${first.message}`, {
-      hint: 'What was written is removed again. Look at the disk of the target, and try another one.',
-    });
-  }
-  return files;
+  if (!first) return;
+  throw new HoldfastError('restore-unproven', `${others.length + 1} of ${files} restored files differ from the backup; the first: ${first.subject} ${first.message}`, {
+    hint: 'What was written is removed again. Look at the disk of the target, and try another one.',
+  });
 }
 
 function targetError(error: unknown): unknown {

@@ -19,6 +19,8 @@ const SETTLE_MS = 200;
 export interface LockOptions {
   readonly exclusive: boolean;
   readonly clock: Clock;
+  /** What may be read while the lock settles; it is written already, so nothing that excludes it can begin. */
+  readonly meanwhile?: (() => Promise<void>) | undefined;
 }
 
 /** A held lock; disposing it releases it. */
@@ -58,7 +60,7 @@ export async function acquireLock(core: Core, options: LockOptions): Promise<Loc
   await refuseConflicts(core, options, undefined);
   const id = await writeLock(core, options);
   try {
-    await sleep(SETTLE_MS);
+    await Promise.all([sleep(SETTLE_MS), options.meanwhile?.()]);
     await refuseConflicts(core, options, id);
   } catch (error) {
     await core.storage.remove({ kind: 'lock', id });

@@ -50,9 +50,9 @@ export class Repository {
     return this.#core.storage.location;
   }
 
-  /** A lock on the repository, released by disposing it. */
-  async lock(exclusive: boolean): Promise<Lock> {
-    return await acquireLock(this.#core, { exclusive, clock: this.#clock });
+  /** A lock on the repository, released by disposing it. `meanwhile` may read while the lock settles. */
+  async lock(exclusive: boolean, meanwhile?: () => Promise<void>): Promise<Lock> {
+    return await acquireLock(this.#core, { exclusive, clock: this.#clock, meanwhile });
   }
 
   /** The same for what only reads; see lock.ts. */

@@ -121,7 +121,7 @@ export class StoredFiles implements SnapshotFiles {
   }
 
   async compare(path: RawName, target: RawName, options: ExtractOptions): Promise<Comparison> {
-    return await compareTree(this.#source, await this.#node(path), target, options);
+    return await compareTree(this.#source, await this.#node(path), target, { ...options, contents: true });
   }
 
   #missing(path: RawName, what: string): HoldfastError {

@@ -161,7 +161,7 @@ function countsOf({ files, folders, others, bytes }: ExtractReport): Record<stri
 /** What a rebuilt folder proves: that it was read back, and what could not be given back as it was. */
 function proofOf(report: ExtractReport): readonly ProofLine[] {
   const lost = report.problems.map(({ subject, message }) => ({ subject, equal: false, detail: message }));
-  return [{ subject: 'files', equal: true, detail: `${report.compared} files with ${report.bytes} bytes read back: contents, owners, modes and times equal` }, ...lost];
+  return [{ subject: 'files', equal: true, detail: `${report.files} files with ${report.bytes} bytes read back: contents, owners, modes and times equal` }, ...lost];
 }
 
 export function openDirectory(options: DirectoryOptions): Source {

@@ -6,6 +6,9 @@ import { writeDurably } from '../base/file.ts';
 import { allFolders, folderOf, isId, nameOf, PACK_FOLDERS, pathOf } from './layout.ts';
 import type { FileKind, ListedStoredFile, Storage, StoredFile } from './storage.ts';
 
+/** Bytes that are compared at once. */
+const COMPARE_BYTES = 1 << 20;
+
 const FULL: readonly string[] = ['ENOSPC', 'EDQUOT'];
 
 export class LocalStorage implements Storage {
@@ -50,6 +53,20 @@ export class LocalStorage implements Storage {
         throw new HoldfastError('repository-damaged', `${nameOf(file)} in ${this.location} ends after ${(range?.offset ?? 0) + got} bytes, earlier than it should`);
       }
       return bytes;
+    });
+  }
+
+  async holds(file: StoredFile, bytes: Uint8Array): Promise<boolean> {
+    return await this.#do(`read ${nameOf(file)} back`, async () => {
+      await using handle = await this.#open(file);
+      if ((await handle.stat()).size !== bytes.length) return false;
+      const piece = Buffer.allocUnsafe(COMPARE_BYTES);
+      for (let at = 0; at < bytes.length; at += COMPARE_BYTES) {
+        const part = bytes.subarray(at, at + COMPARE_BYTES);
+        const got = await readFully(handle, piece.subarray(0, part.length), at);
+        if (got < part.length || !piece.subarray(0, part.length).equals(part)) return false;
+      }
+      return true;
     });
   }
 

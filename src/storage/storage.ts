@@ -41,6 +41,12 @@ export interface Storage {
   /** Removes a file; one that is not there is no error. */
   remove(file: StoredFile): Promise<void>;
 
+  /**
+   * Is the stored file equal to these bytes, read back from where it lies? For storages that can tell without handing the
+   * content over; of the others it is loaded and compared.
+   */
+  holds?(file: StoredFile, bytes: Uint8Array): Promise<boolean>;
+
   /** Makes the folders of an empty repository, for storages that have folders. */
   prepare?(): Promise<void>;
 
