@@ -64,7 +64,7 @@ describe('a restore in place that is killed', () => {
       if (!(await killedAt(stack, 'rename', n, 'restore', '--yes'))) break;
       killed++;
       const there = await readdir(stack.folder);
-      const listings = await Promise.all(there.filter((name) => name === 'files' || name.startsWith('files.before-')).map((name) => exactListing(stack.path(name))));
+      const listings = there.filter((name) => name === 'files' || name.startsWith('files.before-')).map((name) => exactListing(stack.path(name)));
       // The old one is always there, under its own name or as what is kept.
       expect(listings).toContainEqual(later);
       const kept = there.find((name) => name.startsWith('files.before-'));
