@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { localAccounts } from '../base/accounts.ts';
 import type { Clock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, messageOf, systemCode } from '../base/errors.ts';
 import { putInPlace } from '../base/file.ts';
 import { syncFileSystem } from '../base/posix.ts';
 import { fromText, joinRaw, toFsPath, toText, type RawName } from '../base/raw-name.ts';
@@ -88,7 +88,9 @@ class DirectorySource implements Source {
     const report = await this.#rebuild(files, from, beside, original, request);
     request.step(`putting ${toText(original)} in place`);
     flush(beside);
-    const stood = await putInPlace(toFsPath(beside), toFsPath(original), toFsPath(kept));
+    const stood = await putInPlace(toFsPath(beside), toFsPath(original), toFsPath(kept)).catch((error: unknown) => {
+      throw cannotReplace(original, beside, error);
+    });
     return { ...report, target: toText(original), ...(stood ? { kept: toText(kept) } : {}) };
   }
 
@@ -135,6 +137,16 @@ function flush(target: RawName): void {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** A mount point cannot be renamed; what was restored is whole and stays beside it. */
+function cannotReplace(original: RawName, beside: RawName, error: unknown): unknown {
+  const code = systemCode(error);
+  if (code === undefined) return error;
+  const why = code === 'EBUSY' || code === 'EXDEV' ? 'it is a mount point, or in use' : messageOf(error);
+  return new HoldfastError('target-failed', `${toText(original)} cannot be replaced: ${why}`, {
+    hint: `What was restored stands whole and compared at ${toText(beside)}; put its content in place by hand. ${toText(original)} is as it was.`, cause: error,
+  });
 }
 
 /** The same tree, counting what it yields. */
