@@ -17,7 +17,8 @@ import { StreamChunks } from './stream-chunks.ts';
 /** Two savers keep two packs open, so that chunks of a file spread over packs at random (restic #5295) and two cores are busy. */
 const SAVERS = 2;
 const SLOTS = 6;
-const PACK_BUFFERS = SAVERS + 1;
+/** Two packs can be on their way to the disk, each waiting for its fsync, while the savers fill two others. */
+const PACK_BUFFERS = SAVERS + 2;
 /** Bytes after which the second saver is started: small backups make one pack, not two. */
 const SECOND_SAVER_FROM = 4 << 20;
 /** Files that are handed to the reader at once, and that may be under way. */
