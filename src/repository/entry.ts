@@ -118,7 +118,10 @@ export interface SnapshotFiles {
   readonly snapshotId: string;
   /** Throws `path-missing` when the snapshot has no such folder. Paths start with a slash. */
   list(path: RawName): Promise<readonly ListedFile[]>;
-  /** The content of a file in order, in pieces of at most 8 MiB; decrypted and unpacked off the main thread, a few pieces ahead. */
+  /**
+   * The content of a file in order, in pieces of at most 8 MiB; decrypted and unpacked off the main thread, a few pieces ahead.
+   * A piece is valid until the next one is asked for: its memory is used again.
+   */
   read(path: RawName): AsyncIterable<Uint8Array>;
   /** A small file as a whole. */
   bytes(path: RawName): Promise<Buffer>;

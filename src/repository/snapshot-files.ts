@@ -6,14 +6,9 @@ import type { Comparison, ExtractOptions, ExtractReport, ListedFile, SnapshotFil
 import { extract } from './extract.ts';
 import { modeText } from './format/go-mode.ts';
 import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
-import { blobBytes, locate } from './unpack/pack-plan.ts';
-import { loadRange } from './unpack/load-range.ts';
+import { readContent } from './unpack/read-content.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { UnpackSource } from './unpack/unpack-source.ts';
-
-/** Blobs of a stream that are opened at once, and groups that are opened ahead of the reader. */
-const GROUP_BYTES = 4 << 20;
-const AHEAD = 3;
 
 export interface FileDetails extends ListedFile {
   /** As `ls -l` shows it: `drwxr-xr-x`. */
@@ -71,49 +66,14 @@ export class StoredFiles implements SnapshotFiles {
 
   async bytes(path: RawName): Promise<Buffer> {
     const pieces: Uint8Array[] = [];
-    for await (const piece of this.read(path)) pieces.push(piece);
+    for await (const piece of this.read(path)) pieces.push(Buffer.from(piece));
     return Buffer.concat(pieces);
   }
 
   async *read(path: RawName): AsyncIterable<Uint8Array> {
     const node = await this.#node(path);
     if (node.type !== 'file') throw this.#missing(path, 'is no file');
-    const ids = node.content ?? [];
-    const opening: Promise<Uint8Array>[] = [];
-    for (let next = 0; next < ids.length || opening.length > 0; ) {
-      while (next < ids.length && opening.length < AHEAD) {
-        const group = this.#group(ids, next, path);
-        opening.push(this.#open(group.pack, group.blobs));
-        // A later group may fail while an earlier one is still being waited for.
-        opening.at(-1)?.catch(() => undefined);
-        next += group.blobs.length;
-      }
-      const content = await opening.shift();
-      if (content) yield content;
-    }
-  }
-
-  /** As many blobs, from number `first`, as lie one behind another in one pack. */
-  #group(ids: readonly string[], first: number, path: RawName): { readonly pack: string; readonly blobs: ReturnType<typeof locate>['blob'][] } {
-    const { pack, blob } = locate(this.#source.index, ids[first] ?? '', toText(path));
-    const blobs = [blob];
-    let bytes = blobBytes(blob);
-    for (let i = first + 1; i < ids.length && bytes < GROUP_BYTES; i++) {
-      const next = locate(this.#source.index, ids[i] ?? '', toText(path));
-      const before = blobs.at(-1);
-      if (next.pack !== pack || !before || next.blob.offset !== before.offset + before.length) break;
-      blobs.push(next.blob);
-      bytes += blobBytes(next.blob);
-    }
-    return { pack, blobs };
-  }
-
-  async #open(pack: string, blobs: readonly ReturnType<typeof locate>['blob'][]): Promise<Uint8Array> {
-    const first = blobs[0]?.offset ?? 0;
-    const last = blobs.at(-1);
-    const length = last ? last.offset + last.length - first : 0;
-    const done = await this.#source.pool.run(async () => ({ kind: 'open', range: await loadRange(this.#source.core, { pack, offset: first, length }), blobs }));
-    return done.content ?? new Uint8Array(0);
+    yield* readContent(this.#source, node.content ?? [], toText(path));
   }
 
   async extract(path: RawName, target: RawName, options: ExtractOptions): Promise<ExtractReport> {

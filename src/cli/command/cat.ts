@@ -32,6 +32,9 @@ async function run(what: string, id: string | undefined, path: string | undefine
   await print(await repository.cat(kind, full));
 }
 
+/** Waits until the bytes are on their way: their memory may be used again. */
 async function print(bytes: Uint8Array): Promise<void> {
-  if (!process.stdout.write(bytes)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+  await new Promise<void>((resolve, reject) => {
+    process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()));
+  });
 }

@@ -54,13 +54,13 @@ export type UnpackRequest =
     }
   /** Give files their length, owner, mode, attributes and times. */
   | { readonly kind: 'finish'; readonly files: readonly RestoredFile[] }
-  /** The plaintext of blobs, one behind the other. */
-  | { readonly kind: 'open'; readonly range: PackRange; readonly blobs: readonly PackedBlob[] }
+  /** Put the plaintext of blobs, one behind the other, into shared memory that is large enough. */
+  | { readonly kind: 'open'; readonly range: PackRange; readonly blobs: readonly PackedBlob[]; readonly into: SharedArrayBuffer }
   /** Read files of this host and compare their contents with the hashes of their chunks. */
   | { readonly kind: 'compare'; readonly files: readonly ComparedFile[] }
   /** Read a whole pack and compare everything in it with its id, its header and the index. */
   | { readonly kind: 'verify'; readonly range: PackRange; readonly indexed: readonly PackedBlob[] };
 
 export type UnpackAnswer =
-  | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[]; readonly content?: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[] }
   | { readonly kind: 'error'; readonly code: string; readonly message: string; readonly hint?: string | undefined };

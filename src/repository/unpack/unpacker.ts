@@ -5,7 +5,6 @@ import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { openBlob } from '../blob-reader.ts';
 import { sha256 } from '../core.ts';
 import { Cipher } from '../format/cipher.ts';
-import { plainLength } from '../blob-index.ts';
 import type { PackedBlob } from '../format/pack-header.ts';
 import { Decompressor } from '../format/zstd.ts';
 import type { Problem } from '../entry.ts';
@@ -47,16 +46,17 @@ function write(request: Extract<UnpackRequest, { kind: 'write' }>): { bytes: num
   return { bytes: written, problems };
 }
 
-function openAll({ range, blobs }: Extract<UnpackRequest, { kind: 'open' }>): Uint8Array<ArrayBuffer> {
+/** Answers how many bytes there are. */
+function openAll({ range, blobs, into }: Extract<UnpackRequest, { kind: 'open' }>): number {
   const bytes = packs.read(range);
-  const content = new Uint8Array(blobs.reduce((sum, blob) => sum + plainLength(blob), 0));
+  const content = new Uint8Array(into);
   let at = 0;
   for (const blob of blobs) {
     const plain = open(range, bytes, blob);
     content.set(plain, at);
     at += plain.length;
   }
-  return content;
+  return at;
 }
 
 function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }> {
@@ -65,10 +65,8 @@ function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }>
       return { kind: 'done', ...write(request) };
     case 'finish':
       return { kind: 'done', bytes: 0, problems: request.files.flatMap((file) => (file.chunks === 1 ? restoreMetadata(file) : files.finish(file))) };
-    case 'open': {
-      const content = openAll(request);
-      return { kind: 'done', bytes: content.length, problems: [], content };
-    }
+    case 'open':
+      return { kind: 'done', bytes: openAll(request), problems: [] };
     case 'compare':
       return { kind: 'done', ...compareFiles(request.files, sha256) };
     case 'verify': {
@@ -87,8 +85,7 @@ function failure(error: unknown): UnpackAnswer {
 
 parentPort?.on('message', (request: UnpackRequest) => {
   try {
-    const done = answer(request);
-    parentPort?.postMessage(done, done.content ? [done.content.buffer] : []);
+    parentPort?.postMessage(answer(request));
   } catch (error) {
     parentPort?.postMessage(failure(error));
   }
