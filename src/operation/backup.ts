@@ -39,6 +39,8 @@ export interface BackupReport {
   readonly startedAt: string;
   readonly seconds: number;
   readonly stores: readonly StoreBackup[];
+  /** What a person should know of the repository. */
+  readonly warnings: readonly string[];
 }
 
 /** `20261120T235959Z-1a2b3c`: sorts by time, and two runs of one second differ. */
@@ -51,6 +53,8 @@ class BackupRun {
   readonly #context: Context;
   readonly name: string;
   readonly #snapshots: readonly Snapshot[];
+  /** Packs that the repository should have and has not. */
+  missingPacks = 0;
 
   constructor(options: BackupOptions, context: Context, run: string, snapshots: readonly Snapshot[]) {
     this.#options = options;
@@ -101,6 +105,7 @@ class BackupRun {
         return [manifestEntry(encodeManifest(manifest), startedAt)];
       },
     });
+    this.missingPacks = Math.max(this.missingPacks, archived.missingPacks);
     const [manifest] = manifests;
     if (!manifest) throw new Error('a backup without a manifest');
     const snapshot = await this.#saveSnapshot(manifest, capture.paths.map(toText), archived, startedAt, previous?.id);
@@ -142,6 +147,11 @@ function manifestEntry(bytes: Buffer, at: Date): FileEntry {
   };
 }
 
+function warningsOf(missingPacks: number): readonly string[] {
+  if (missingPacks === 0) return [];
+  return [`${missingPacks} packs of the repository are missing. This backup does not rely on them, but earlier snapshots may not restore: run \`holdfast check\`.`];
+}
+
 /** Backs the stores up, one after the other, into one repository. */
 export async function backup(options: BackupOptions, context: Context): Promise<BackupReport> {
   const { clock } = context;
@@ -159,5 +169,5 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   for (const [store, source] of sources) stores.push(await run.store(store, source));
   const states = stores.map(({ state }) => state);
   const state = states.includes('failed') ? 'failed' : states.includes('degraded') ? 'degraded' : 'ok';
-  return { run: run.name, state, startedAt: startedAt.toISOString(), seconds: (clock.elapsedMs() - started) / 1000, stores };
+  return { run: run.name, state, startedAt: startedAt.toISOString(), seconds: (clock.elapsedMs() - started) / 1000, stores, warnings: warningsOf(run.missingPacks) };
 }

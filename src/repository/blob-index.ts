@@ -163,8 +163,13 @@ export class BlobIndexBuilder {
     this.#count++;
   }
 
-  /** The finished index; the builder is empty afterwards. */
-  build(): BlobIndex {
+  /** Packs of which the index files speak, but not these. */
+  packsBeside(present: ReadonlySet<string>): readonly string[] {
+    return [...this.#packNumbers.keys()].filter((id) => !present.has(id));
+  }
+
+  /** The finished index; the builder is empty afterwards. Blobs of `lost` packs are not found in it. */
+  build(lost: ReadonlySet<string> = new Set()): BlobIndex {
     const entries = new SharedArrayBuffer(Math.max(1, this.#count) * WORDS * 4);
     const flat = new Uint32Array(entries);
     for (let first = 0; this.#blocks.length > 0; first += BLOCK) {
@@ -172,7 +177,8 @@ export class BlobIndexBuilder {
       if (block) flat.set(block.subarray(0, Math.min(BLOCK, this.#count - first) * WORDS), first * WORDS);
     }
     const table = new SharedArrayBuffer(4 << Math.max(4, Math.ceil(Math.log2((this.#count + 1) * 1.6))));
-    fillTable(new Uint32Array(table), flat, this.#count);
+    const lostNumbers = new Set([...lost].map((id) => this.#packNumbers.get(id) ?? -1));
+    fillTable(new Uint32Array(table), flat, this.#count, lostNumbers);
     const index = new BlobIndex({ entries, table }, [...this.#packNumbers.keys()], this.#count);
     this.#packNumbers.clear();
     this.#count = 0;
@@ -180,9 +186,10 @@ export class BlobIndexBuilder {
   }
 }
 
-function fillTable(table: Uint32Array, entries: Uint32Array, count: number): void {
+function fillTable(table: Uint32Array, entries: Uint32Array, count: number, lost: ReadonlySet<number>): void {
   const mask = table.length - 1;
   for (let number = 0; number < count; number++) {
+    if (lost.size > 0 && lost.has((entries[number * WORDS + PACK] ?? 0) & ~TREE_BIT)) continue;
     let slot = (entries[number * WORDS] ?? 0) & mask;
     while (table[slot] !== 0) slot = (slot + 1) & mask;
     table[slot] = number + 1;

@@ -46,7 +46,7 @@ export class BlobReader {
   async read(id: string, type: BlobType): Promise<Buffer> {
     const location = this.#index.locate(id, type);
     if (!location) {
-      throw new HoldfastError('repository-damaged', `${type} blob ${id.slice(0, 10)} is in no index of ${this.#core.storage.location}`, {
+      throw new HoldfastError('repository-damaged', `${type} blob ${id.slice(0, 10)} is in no index of ${this.#core.storage.location}, or in a pack that is missing`, {
         hint: 'Run `holdfast check` to see which snapshots need it.',
       });
     }

@@ -18,11 +18,26 @@ function fail(error: HoldfastError): never {
   throw error;
 }
 
-/** The same, after an index file was written for packs that are stored but named nowhere. For writers, under a lock. */
-export async function loadIndexAndAdopt(core: Core): Promise<{ readonly index: BlobIndex; readonly adopted: number }> {
+/** The same without the blobs of packs that are not there: of a blob that lies in two packs, the one that can be read is found. */
+export async function loadReaderIndex(core: Core): Promise<BlobIndex> {
+  const builder = await readIndexFiles(core, fail);
+  const present = new Set(await listIds(core.storage, 'pack'));
+  return builder.build(new Set(builder.packsBeside(present)));
+}
+
+export interface WriterIndex {
+  readonly index: BlobIndex;
+  /** Packs that the index files name and that are not there. Their blobs are not in `index`, so they are stored again when they are met. */
+  readonly missingPacks: number;
+}
+
+/** The same for writers, under a lock: packs that are stored but named nowhere get an index file and are used. */
+export async function loadWriterIndex(core: Core): Promise<WriterIndex> {
   const builder = await readIndexFiles(core, fail);
   const orphans: IndexedPack[] = [];
+  const present = new Set<string>();
   for await (const { id, size } of core.storage.list('pack')) {
+    present.add(id);
     if (builder.hasPack(id)) continue;
     const blobs = await tryReadHeader(core, id, size);
     if (blobs) orphans.push({ id, blobs });
@@ -31,7 +46,8 @@ export async function loadIndexAndAdopt(core: Core): Promise<{ readonly index: B
     await saveDocument(core, 'index', encodeIndex(orphans.map(encodeIndexedPack)));
     builder.add(orphans);
   }
-  return { index: builder.build(), adopted: orphans.length };
+  const missing = builder.packsBeside(present);
+  return { index: builder.build(new Set(missing)), missingPacks: missing.length };
 }
 
 async function readIndexFiles(core: Core, damaged: (error: HoldfastError) => void): Promise<BlobIndexBuilder> {

@@ -168,4 +168,17 @@ describe('damage', () => {
     }
     expect((await checked(repository, false)).errors[0]?.message).toMatch(/is missing; \d+ blobs are lost with it/);
   });
+
+  it('in the form of a missing pack is mended for what the next backup meets again', async () => {
+    const storage = new MemoryStorage();
+    const repository = await fresh(storage);
+    await store(repository, files);
+    for await (const { id } of storage.list('pack')) await storage.remove({ kind: 'pack', id });
+    const [lost] = await repository.snapshots();
+    if (!lost) return expect.unreachable();
+    const other = await openRepository(storage, password, systemClock);
+    await expect(read(other, lost, '/data/large.bin')).rejects.toMatchObject({ code: 'repository-damaged' });
+    await store(other, files);
+    expect((await read(await openRepository(storage, password, systemClock), lost, '/data/large.bin')).equals(files['large.bin'])).toBe(true);
+  });
 });

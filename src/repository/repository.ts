@@ -17,7 +17,7 @@ import { encodeDocument, type ConfigDocument } from './format/documents.ts';
 import { formatDate } from './format/go-time.ts';
 import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
-import { loadIndex, loadIndexAndAdopt } from './index-loader.ts';
+import { loadReaderIndex, loadWriterIndex, type WriterIndex } from './index-loader.ts';
 import { addKey, changePassword, listKeys, removeKey, type KeyInfo } from './key-ring.ts';
 import { acquireLock, acquireReadLock, type Lock } from './lock.ts';
 import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
@@ -66,11 +66,11 @@ export class Repository {
   }
 
   /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */
-  async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult> {
-    const { index } = await loadIndexAndAdopt(this.#core);
+  async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult & Pick<WriterIndex, 'missingPacks'>> {
+    const { index, missingPacks } = await loadWriterIndex(this.#core);
     // What is archived now is in no index that was loaded before.
     this.#index = undefined;
-    return await archive(this.#core, index, { ...options, clock: this.#clock });
+    return { ...(await archive(this.#core, index, { ...options, clock: this.#clock })), missingPacks };
   }
 
   /** Writes a snapshot and reads it back; the last step of a backup. Answers its id. */
@@ -118,7 +118,7 @@ export class Repository {
 
   /** The index, loaded once. Snapshots must have been listed before: what they refer to is then in it. */
   async #loadedIndex(): Promise<BlobIndex> {
-    this.#index ??= await loadIndex(this.#core);
+    this.#index ??= await loadReaderIndex(this.#core);
     return this.#index;
   }
 }

@@ -42,7 +42,7 @@ function exitCode(report: BackupReport): number {
 
 export function backupDocument(report: BackupReport): object {
   return {
-    run: report.run, state: report.state, startedAt: report.startedAt, seconds: report.seconds,
+    run: report.run, state: report.state, warnings: report.warnings, startedAt: report.startedAt, seconds: report.seconds,
     stores: report.stores.map((store) =>
       store.state === 'failed'
         ? { store: store.store, kind: store.kind, state: store.state, seconds: store.seconds, error: { code: store.error.code, message: store.error.message, hint: store.error.hint } }
@@ -72,7 +72,7 @@ function backupLines(report: BackupReport, location: string): readonly string[] 
     return line.replace(` ${state}`, ` ${paint(STYLES[state], state)}`);
   });
   const problems = report.stores.flatMap(problemLines);
-  return [paint('dim', head), ...painted, ...(problems.length > 0 ? ['', ...problems] : []), '', `Restore point ${report.run} is ${paint(STYLES[report.state], report.state)}, in ${location}, after ${formatSeconds(report.seconds)}.`];
+  return [paint('dim', head), ...painted, ...(problems.length > 0 ? ['', ...problems] : []), '', ...report.warnings.map((warning) => `${paint('yellow', 'warning:')} ${warning}`), `Restore point ${report.run} is ${paint(STYLES[report.state], report.state)}, in ${location}, after ${formatSeconds(report.seconds)}.`];
 }
 
 function whatOf(store: Exclude<StoreBackup, { state: 'failed' }>): string {

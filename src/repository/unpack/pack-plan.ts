@@ -24,7 +24,7 @@ export interface PlannedRange {
 export function locate(index: BlobIndex, id: string, subject: string): { readonly pack: string; readonly blob: PackedBlob } {
   const location = index.locate(id, 'data');
   if (!location) {
-    throw new HoldfastError('repository-damaged', `${subject}: its data blob ${id.slice(0, 10)} is in no index`, {
+    throw new HoldfastError('repository-damaged', `${subject}: its data blob ${id.slice(0, 10)} is in no index, or in a pack that is missing`, {
       hint: 'Run `holdfast check` to see which snapshots are affected.',
     });
   }

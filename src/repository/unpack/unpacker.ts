@@ -59,6 +59,18 @@ function openAll({ range, blobs, into }: Extract<UnpackRequest, { kind: 'open' }
   return at;
 }
 
+/** A pack that the disk cannot read is a problem of that pack, not the end of the check. */
+function verify({ range, indexed }: Extract<UnpackRequest, { kind: 'verify' }>): { bytes: number; problems: readonly Problem[] } {
+  try {
+    const bytes = packs.read(range);
+    return { bytes: bytes.length, problems: verifyPack({ cipher, decompressor, sha256 }, range.pack, bytes, indexed) };
+  } catch (error) {
+    return { bytes: 0, problems: [{ subject: `pack ${range.pack}`, kind: 'unreadable', message: `cannot be read: ${messageOf(error)}` }] };
+  } finally {
+    packs.close();
+  }
+}
+
 function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }> {
   switch (request.kind) {
     case 'write':
@@ -69,12 +81,8 @@ function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }>
       return { kind: 'done', bytes: openAll(request), problems: [] };
     case 'compare':
       return { kind: 'done', ...compareFiles(request.files, sha256) };
-    case 'verify': {
-      const bytes = packs.read(request.range);
-      const problems = verifyPack({ cipher, decompressor, sha256 }, request.range.pack, bytes, request.indexed);
-      packs.close();
-      return { kind: 'done', bytes: bytes.length, problems };
-    }
+    case 'verify':
+      return { kind: 'done', ...verify(request) };
   }
 }
 
