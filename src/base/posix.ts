@@ -14,6 +14,7 @@ interface Libc {
   readonly mknod: Native;
   readonly utimensat: Native;
   readonly syncfs: Native;
+  readonly statx: Native;
   readonly errno: () => number;
   readonly names: ReadonlyMap<number, string>;
 }
@@ -42,6 +43,7 @@ function loadLibc(): Libc {
     mknod: library.func('int mknod(const void *path, uint32 mode, uint64_t dev)') as Native,
     utimensat: library.func('int utimensat(int dirfd, const void *path, const int64_t *times, int flags)') as Native,
     syncfs: library.func('int syncfs(int fd)') as Native,
+    statx: library.func('int statx(int dirfd, const void *path, int flags, uint mask, void *result)') as Native,
     errno: () => koffi.errno(),
     names: new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name])),
   };
@@ -135,6 +137,54 @@ function split(ns: bigint, at: number): void {
   }
   timeBuffer[at] = seconds;
   timeBuffer[at + 1] = rest;
+}
+
+/** What `lstat` says, as far as a backup records it. Times are nanoseconds since 1970. */
+export interface FileStatus {
+  /** All 16 bits of `st_mode`. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly links: number;
+  readonly size: number;
+  readonly inode: bigint;
+  /** Of the file system, and of a device node. */
+  readonly deviceId: bigint;
+  readonly device: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+const STATX_BASIC_STATS = 0x7ff;
+const status = Buffer.alloc(256);
+
+/**
+ * The status of a path itself (links are not followed unless asked), by statx(2): a third of the time that Node's lstat takes with its eighteen
+ * big integers, which counts where 50,000 files are looked at in a second. Offsets are those of `struct statx` in linux/stat.h.
+ */
+export function statusOf(path: RawName, links: 'follow' | 'as they are' = 'as they are'): FileStatus {
+  const flags = links === 'follow' ? 0 : AT_SYMLINK_NOFOLLOW;
+  if (libc().statx(AT_FDCWD, cPath(path), flags, STATX_BASIC_STATS, status) !== 0) throw failure('statx', path);
+  return {
+    mode: status.readUInt16LE(28), uid: status.readUInt32LE(20), gid: status.readUInt32LE(24), links: status.readUInt32LE(16),
+    size: wideNumber(40), inode: status.readBigUInt64LE(32),
+    deviceId: deviceNumber(136), device: deviceNumber(128), mtimeNs: timeAt(112), ctimeNs: timeAt(96),
+  };
+}
+
+function wideNumber(at: number): number {
+  return status.readUInt32LE(at + 4) * 2 ** 32 + status.readUInt32LE(at);
+}
+
+/** Seconds and nanoseconds of a `struct statx_timestamp`. */
+function timeAt(at: number): bigint {
+  return status.readBigInt64LE(at) * NANO + BigInt(status.readUInt32LE(at + 8));
+}
+
+/** Major and minor number as one, in the way of glibc's makedev. */
+function deviceNumber(at: number): bigint {
+  const [major, minor] = [BigInt(status.readUInt32LE(at)), BigInt(status.readUInt32LE(at + 4))];
+  return ((major & 0xfffff000n) << 32n) | ((major & 0xfffn) << 8n) | ((minor & 0xffffff00n) << 12n) | (minor & 0xffn);
 }
 
 /** Waits until everything written to the file system of this open file is on its disk. */

@@ -143,7 +143,7 @@ function manifestEntry(bytes: Buffer, at: Date): FileEntry {
   const { uid, gid } = os.userInfo();
   return {
     type: 'file', name: MANIFEST_FILE, content: { from: 'bytes', bytes },
-    metadata: { mode: 0o100600, uid, gid, mtimeNs: ns, atimeNs: ns, ctimeNs: ns, inode: 0n, deviceId: 0n, links: 1, size: BigInt(bytes.length) },
+    metadata: { mode: 0o100600, uid, gid, mtimeNs: ns, atimeNs: ns, ctimeNs: ns, inode: 0n, deviceId: 0n, links: 1, size: bytes.length },
   };
 }
 

@@ -145,7 +145,7 @@ class ArchiveRun {
   #fileNode(entry: FileEntry, before: TreeNode | undefined): Pending {
     const { name, metadata, content } = entry;
     if (content.from === 'path') {
-      const size = Number(metadata.size);
+      const { size } = metadata;
       if (before?.content && this.#isUnchanged(entry, before)) {
         this.counts.filesUnmodified++;
         this.#countFile(size);
@@ -185,7 +185,7 @@ class ArchiveRun {
   #isUnchanged({ metadata }: FileEntry, before: TreeNode): boolean {
     return (
       before.type === 'file' &&
-      (before.size ?? 0) === Number(metadata.size) &&
+      (before.size ?? 0) === metadata.size &&
       before.inode === Number(metadata.inode) &&
       before.mtime === formatTime(metadata.mtimeNs) &&
       before.ctime === formatTime(metadata.ctimeNs) &&

@@ -41,7 +41,7 @@ export interface Metadata {
   readonly deviceId: bigint;
   readonly links: number;
   /** Bytes, as the file system says; what counts in the end is what was read. */
-  readonly size: bigint;
+  readonly size: number;
   /** Device number of a device node. */
   readonly device?: bigint;
   readonly attributes?: readonly ExtendedAttribute[];

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import type { Accounts } from '../base/accounts.ts';
 import { messageOf, systemCode } from '../base/errors.ts';
-import { extendedAttributes } from '../base/posix.ts';
+import { extendedAttributes, statusOf, type FileStatus } from '../base/posix.ts';
 import { fromText, joinRaw, toFsPath, toText, type RawName } from '../base/raw-name.ts';
 import type { DirectoryEntry, Entry, Metadata, Problem } from '../repository/entry.ts';
 
@@ -10,6 +10,8 @@ const TYPE = 0o170000;
 const SPECIAL: ReadonlyMap<number, 'fifo' | 'socket' | 'dev' | 'chardev'> = new Map([
   [0o010000, 'fifo'], [0o140000, 'socket'], [0o060000, 'dev'], [0o020000, 'chardev'],
 ]);
+
+const DEVICES: readonly number[] = [0o060000, 0o020000];
 
 export interface Walk {
   readonly accounts: Accounts;
@@ -43,8 +45,8 @@ function namesIn(walk: Walk, folder: RawName): readonly RawName[] {
 }
 
 function entryAt(walk: Walk, path: RawName, name: RawName): Entry {
-  const stats = fs.lstatSync(toFsPath(path), { bigint: true });
-  const kind = Number(stats.mode) & TYPE;
+  const stats = statusOf(path);
+  const kind = stats.mode & TYPE;
   const metadata = metadataOf(walk, path, stats);
   if (kind === 0o100000) return { type: 'file', name, metadata, content: { from: 'path', path } };
   if (kind === 0o040000) return { type: 'dir', name, metadata, children: () => Promise.resolve(readFolder(walk, path)) };
@@ -54,17 +56,15 @@ function entryAt(walk: Walk, path: RawName, name: RawName): Entry {
   return { type: special, name, metadata };
 }
 
-function metadataOf(walk: Walk, path: RawName, stats: fs.BigIntStats): Metadata {
-  const uid = Number(stats.uid);
-  const gid = Number(stats.gid);
+function metadataOf(walk: Walk, path: RawName, stats: FileStatus): Metadata {
+  const { mode, uid, gid, mtimeNs, ctimeNs, inode, deviceId, links, size, device } = stats;
   const attributes = attributesOf(walk, path);
   return {
-    mode: Number(stats.mode), uid, gid, user: walk.accounts.userName(uid), group: walk.accounts.groupName(gid),
-    mtimeNs: stats.mtimeNs,
+    mode, uid, gid, user: walk.accounts.userName(uid), group: walk.accounts.groupName(gid), mtimeNs,
     // As restic does by default: a backup that recorded every access would never find a folder unchanged.
-    atimeNs: stats.mtimeNs,
-    ctimeNs: stats.ctimeNs, inode: stats.ino, deviceId: stats.dev, links: Number(stats.nlink), size: stats.size,
-    ...(stats.rdev > 0n && !stats.isFile() && !stats.isDirectory() ? { device: stats.rdev } : {}),
+    atimeNs: mtimeNs,
+    ctimeNs, inode, deviceId, links, size,
+    ...(DEVICES.includes(mode & TYPE) ? { device } : {}),
     ...(attributes.length > 0 ? { attributes } : {}),
   };
 }
@@ -93,7 +93,7 @@ export function rootedAt(walk: Walk, path: string): DirectoryEntry {
 function ancestor(walk: Walk, path: RawName, below: readonly RawName[]): DirectoryEntry {
   const [next, ...rest] = below;
   const name = path.slice(path.lastIndexOf('/') + 1);
-  const metadata = metadataOf(walk, path, fs.statSync(toFsPath(path), { bigint: true }));
+  const metadata = metadataOf(walk, path, statusOf(path, 'follow'));
   const children = next === undefined ? () => readFolder(walk, path) : () => [ancestor(walk, joinRaw(path, next), rest)];
   return { type: 'dir', name, metadata, children: () => Promise.resolve(children()) };
 }

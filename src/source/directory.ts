@@ -161,7 +161,7 @@ function counted(entry: Entry, counts: Counts): Entry {
   }
   if (entry.type === 'file') {
     counts.files++;
-    counts.bytes += Number(entry.metadata.size);
+    counts.bytes += entry.metadata.size;
   } else counts.others++;
   return entry;
 }

@@ -55,11 +55,12 @@ function saveSlot(slot: number): void {
     records.writeInt32LE(piece.length, at + 8);
     if (piece.length <= 0) return;
     const plain = content.subarray(piece.offset, piece.offset + piece.length);
-    hash('sha256', plain, 'buffer').copy(idBytes);
+    const name = hash('sha256', plain, 'hex');
+    idBytes.write(name, 'hex');
     idBytes.copy(records, at + 12);
     if (known.find(id, 'data') >= 0 || !claims.claim(id, 'data')) return;
     discarded(piece.length);
-    if (packer.add(idBytes.toString('hex'), plain)) finishPack(true);
+    if (packer.add(name, plain)) finishPack(true);
   });
   slots.free(slot);
   post({ kind: 'pieces', records }, [records.buffer]);

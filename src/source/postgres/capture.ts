@@ -187,12 +187,12 @@ function poolOf(workers: readonly Connection[], signal: AbortSignal): Lend {
 
 function plainMetadata(clock: Clock): Metadata {
   const now = BigInt(clock.now().getTime()) * 1_000_000n;
-  return { mode: 0o100600, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mtimeNs: now, atimeNs: now, ctimeNs: now, inode: 0n, deviceId: 0n, links: 1, size: 0n };
+  return { mode: 0o100600, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mtimeNs: now, atimeNs: now, ctimeNs: now, inode: 0n, deviceId: 0n, links: 1, size: 0 };
 }
 
 function file(name: string, metadata: Metadata, content: string | Content, size = 0): FileEntry {
   const held: Content = typeof content === 'string' ? { from: 'bytes', bytes: Buffer.from(content) } : content;
-  return { type: 'file', name: fromText(name), metadata: { ...metadata, size: BigInt(size) }, content: held };
+  return { type: 'file', name: fromText(name), metadata: { ...metadata, size }, content: held };
 }
 
 function folder(name: string, metadata: Metadata, children: readonly Entry[]): DirectoryEntry {
