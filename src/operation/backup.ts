@@ -159,11 +159,8 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   const startedAt = clock.now();
   const sources: (readonly [Store, Source])[] = [];
   for (const store of options.stores) sources.push([store, await sourceOf(store, clock)]);
-  const { repository } = options;
-  let snapshots: readonly Snapshot[] = [];
-  await using _lock = await repository.lock(false, async () => {
-    snapshots = await repository.snapshots();
-  });
+  const { lock, snapshots } = await options.repository.lockForWriting();
+  await using _lock = lock;
   const run = new BackupRun(options, context, runName(startedAt), snapshots);
   const stores: StoreBackup[] = [];
   for (const [store, source] of sources) stores.push(await run.store(store, source));

@@ -31,8 +31,15 @@ export interface WriterIndex {
   readonly missingPacks: number;
 }
 
-/** The same for writers, under a lock: packs that are stored but named nowhere get an index file and are used. */
-export async function loadWriterIndex(core: Core): Promise<WriterIndex> {
+/** What a writer has read of the repository before it writes. */
+export interface WriterReading {
+  readonly builder: BlobIndexBuilder;
+  readonly orphans: readonly IndexedPack[];
+  readonly present: ReadonlySet<string>;
+}
+
+/** Reads the index files, and the headers of packs that none of them names. Changes nothing; needs a lock that is written, not yet settled. */
+export async function readForWriting(core: Core): Promise<WriterReading> {
   const builder = await readIndexFiles(core, fail);
   const orphans: IndexedPack[] = [];
   const present = new Set<string>();
@@ -42,6 +49,11 @@ export async function loadWriterIndex(core: Core): Promise<WriterIndex> {
     const blobs = await tryReadHeader(core, id, size);
     if (blobs) orphans.push({ id, blobs });
   }
+  return { builder, orphans, present };
+}
+
+/** The index for a writer, under a lock: packs that are stored but named nowhere get an index file and are used. */
+export async function writerIndex(core: Core, { builder, orphans, present }: WriterReading): Promise<WriterIndex> {
   if (orphans.length > 0) {
     await saveDocument(core, 'index', encodeIndex(orphans.map(encodeIndexedPack)));
     builder.add(orphans);

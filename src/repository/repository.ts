@@ -17,7 +17,7 @@ import { encodeDocument, type ConfigDocument } from './format/documents.ts';
 import { formatDate } from './format/go-time.ts';
 import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
-import { loadReaderIndex, loadWriterIndex, type WriterIndex } from './index-loader.ts';
+import { loadReaderIndex, readForWriting, writerIndex, type WriterIndex, type WriterReading } from './index-loader.ts';
 import { addKey, changePassword, listKeys, removeKey, type KeyInfo } from './key-ring.ts';
 import { acquireLock, acquireReadLock, type Lock } from './lock.ts';
 import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
@@ -36,6 +36,8 @@ export class Repository {
   readonly #core: Core;
   readonly #clock: Clock;
   #index: BlobIndex | undefined;
+  /** Read by `lockForWriting`, used by the first `archive`. */
+  #reading: WriterReading | undefined;
 
   constructor(core: Core, clock: Clock) {
     this.#core = core;
@@ -50,9 +52,20 @@ export class Repository {
     return this.#core.storage.location;
   }
 
-  /** A lock on the repository, released by disposing it. `meanwhile` may read while the lock settles. */
-  async lock(exclusive: boolean, meanwhile?: () => Promise<void>): Promise<Lock> {
-    return await acquireLock(this.#core, { exclusive, clock: this.#clock, meanwhile });
+  /** A lock on the repository, released by disposing it. */
+  async lock(exclusive: boolean): Promise<Lock> {
+    return await acquireLock(this.#core, { exclusive, clock: this.#clock });
+  }
+
+  /** A lock for a backup, and all snapshots, oldest first. They and the index are read while the lock settles. */
+  async lockForWriting(): Promise<{ readonly lock: Lock; readonly snapshots: readonly Snapshot[] }> {
+    let snapshots: readonly Snapshot[] = [];
+    const meanwhile = async (): Promise<void> => {
+      snapshots = await listSnapshots(this.#core);
+      this.#reading = await readForWriting(this.#core);
+    };
+    const lock = await acquireLock(this.#core, { exclusive: false, clock: this.#clock, meanwhile });
+    return { lock, snapshots };
   }
 
   /** The same for what only reads; see lock.ts. */
@@ -67,7 +80,9 @@ export class Repository {
 
   /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */
   async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult & Pick<WriterIndex, 'missingPacks'>> {
-    const { index, missingPacks } = await loadWriterIndex(this.#core);
+    const reading = this.#reading ?? (await readForWriting(this.#core));
+    this.#reading = undefined;
+    const { index, missingPacks } = await writerIndex(this.#core, reading);
     // What is archived now is in no index that was loaded before.
     this.#index = undefined;
     return { ...(await archive(this.#core, index, { ...options, clock: this.#clock })), missingPacks };
