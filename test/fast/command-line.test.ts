@@ -121,7 +121,7 @@ describe('what cannot be done is said in a sentence, a hint, a code and an exit 
 describe('a backup that is interrupted', () => {
   it.each(['SIGINT', 'SIGTERM'] as const)('by %s ends with 130, without a snapshot or a lock, and the next one is whole', async (signal) => {
     await using stack = await directoryStack();
-    for (let part = 0; part < 4; part++) await writeFile(stack.path(`files/part-${part}`), randomBytes(12_000_000));
+    for (let part = 0; part < 16; part++) await writeFile(stack.path(`files/part-${part}`), randomBytes(12_000_000));
     const child = spawn(HOLDFAST, ['backup'], { cwd: stack.folder, stdio: ['ignore', 'pipe', 'pipe'] });
     const said: Buffer[] = [];
     child.stderr.on('data', (bytes: Buffer) => said.push(bytes));

@@ -15,6 +15,8 @@ describe('names', () => {
     expect(goName('\xff')).toBe(String.raw`"\\xff"`);
     expect(goName('a\nb')).toBe(String.raw`"a\\nb"`);
     expect(goName(fromText('\u200b'))).toBe(String.raw`"\\u200b"`);
+    // A character that is not assigned: eight digits after a capital U.
+    expect(goName(fromText('\u{101c0}'))).toBe(String.raw`"\\U000101c0"`);
   });
 
   it('of any bytes come back as they were', () => {

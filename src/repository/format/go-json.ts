@@ -56,7 +56,8 @@ function hexEscape(byte: number): string {
 }
 
 const UNQUOTED: Readonly<Record<string, number>> = { a: 7, b: 8, f: 12, n: 10, r: 13, t: 9, v: 11 };
-const ESCAPE = /\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[0-7]{3}|.)/gis;
+/** `\u` takes four digits and `\U` eight, so case counts. */
+const ESCAPE = /\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/gs;
 
 /** The raw name that was quoted; the inverse of strconv.Quote. */
 export function parseGoName(quoted: string): RawName {
