@@ -91,7 +91,7 @@ function standsThere(store: Store): boolean {
 
 /** Carries the plan out, store by store. Throws at the first that fails; what was put in place before stays. */
 export async function executeRestore(plan: RestorePlan, repository: Repository, context: Context): Promise<readonly StoreRestore[]> {
-  await using _lock = await repository.lockForReading();
+  await using _lock = await repository.lockForReading('files');
   const restored: StoreRestore[] = [];
   for (const item of plan.items) restored.push(await restoreItem(item, repository, context));
   return restored;
@@ -128,7 +128,7 @@ export async function restoreFiles(
   context: Context,
 ): Promise<RestoreReport> {
   const { repository, snapshot, from, into, ownershipByName } = options;
-  await using _lock = await repository.lockForReading();
+  await using _lock = await repository.lockForReading('files');
   await using opened = await repository.files(snapshot);
   const extractOptions = {
     ownershipByName, signal: context.signal,

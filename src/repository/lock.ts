@@ -73,9 +73,9 @@ export async function acquireLock(core: Core, options: LockOptions): Promise<Loc
  * For what only reads. Where no lock can be written, in a full or read-only repository, it goes on without one: nobody may be
  * kept from restoring for want of room there. Throws `repository-locked` all the same.
  */
-export async function acquireReadLock(core: Core, clock: Clock): Promise<AsyncDisposable> {
+export async function acquireReadLock(core: Core, options: Omit<LockOptions, 'exclusive'>): Promise<AsyncDisposable> {
   try {
-    return await acquireLock(core, { exclusive: false, clock });
+    return await acquireLock(core, { ...options, exclusive: false });
   } catch (error) {
     if (!isHoldfastError(error, 'storage-full', 'storage-failed')) throw error;
     return { [Symbol.asyncDispose]: () => Promise.resolve() };

@@ -18,7 +18,7 @@ const PROBE_BYTES = 32 * 1024;
 const PROBE_RATIO = 0.985;
 
 export type Compression = 'off' | 'auto' | 'max';
-const LEVELS: Readonly<Record<Compression, number>> = { off: 0, auto: 1, max: 19 };
+const LEVELS: Readonly<Record<Compression, number>> = { off: 0, auto: 2, max: 19 };
 
 /** A finished pack: its bytes are a view of the packer's buffer. */
 export interface FinishedPack {

@@ -68,9 +68,10 @@ export class Repository {
     return { lock, snapshots };
   }
 
-  /** The same for what only reads; see lock.ts. */
-  async lockForReading(): Promise<AsyncDisposable> {
-    return await acquireReadLock(this.#core, this.#clock);
+  /** A lock for what only reads; see lock.ts. With `files`, the index that `files` needs is loaded while it settles. */
+  async lockForReading(purpose: 'check' | 'files'): Promise<AsyncDisposable> {
+    const meanwhile = purpose === 'check' ? undefined : async (): Promise<void> => void (await this.#loadedIndex());
+    return await acquireReadLock(this.#core, { clock: this.#clock, meanwhile });
   }
 
   /** All snapshots, oldest first. */

@@ -23,7 +23,7 @@ async function run(options: Options): Promise<void> {
   const session = new Session(options);
   const readData: ReadData = options.readData ? { kind: 'all' } : parseSubset(options.readDataSubset);
   const repository = await session.repository();
-  await using _lock = await repository.lockForReading();
+  await using _lock = await repository.lockForReading('check');
   const started = session.clock.elapsedMs();
   const report = await repository.check({
     readData, signal: session.context.signal, random: Math.random,
