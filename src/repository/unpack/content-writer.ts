@@ -2,6 +2,7 @@
  * Writes the contents of restored files. Files are gathered in batches, each batch is read pack by pack, and at most two batches
  * are under way: memory stays bounded, and since packs were filled in the order of the walk, hardly a pack is read twice.
  */
+import { collectWhenGrown } from '../../base/garbage.ts';
 import type { ExtractOptions, Problem } from '../entry.ts';
 import { toText } from '../../base/raw-name.ts';
 import { HoldfastError } from '../../base/errors.ts';
@@ -11,7 +12,7 @@ import type { RestoredFile, RestoredMetadata, UnpackRequest } from './messages.t
 import { blobBytes, locate, planRanges, type PlannedRange, type WantedBlob } from './pack-plan.ts';
 import { loadRange } from './load-range.ts';
 
-const BATCH_BLOBS = 8192;
+const BATCH_BLOBS = 4096;
 const BATCHES = 2;
 /** Bytes of packs that one request covers. */
 const REQUEST_BYTES = 4 << 20;
@@ -73,6 +74,7 @@ export class ContentWriter {
   async #startBatch(): Promise<void> {
     const batch = this.#batch;
     this.#batch = emptyBatch();
+    collectWhenGrown();
     while (this.#underWay.size >= BATCHES) await Promise.race(this.#underWay);
     if (this.#failure !== undefined) throw this.#failure;
     const work = this.#write(batch).catch((error: unknown) => {
