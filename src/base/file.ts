@@ -22,8 +22,6 @@ export interface DurableOptions {
   readonly mode?: number;
   /** Mode after the rename, for files that must never change again. */
   readonly finalMode?: number;
-  /** Part of the temporary name, before a random suffix. */
-  readonly temporary?: string;
 }
 
 /**
@@ -31,7 +29,7 @@ export interface DurableOptions {
  * fsync, rename, fsync of the folder. Dying before the rename leaves a `*-tmp-*` file that no reader looks at.
  */
 export async function writeDurably(file: string, bytes: Uint8Array, options: DurableOptions = {}): Promise<void> {
-  const temporary = `${options.temporary ?? file}-tmp-${randomBytes(6).toString('hex')}`;
+  const temporary = `${file}-tmp-${randomBytes(6).toString('hex')}`;
   const handle = await fs.open(temporary, 'wx', options.mode ?? 0o600);
   try {
     try {

@@ -4,12 +4,13 @@ import * as os from 'node:os';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { toText } from '../base/raw-name.ts';
 import type { FileEntry, Problem } from '../repository/entry.ts';
-import { tagValue, type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
+import { type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
 import type { Source, StoreManifest } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import type { Context } from './context.ts';
 import { createManifest, encodeManifest, MANIFEST_FILE, PROGRAM, type SnapshotManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
+import { snapshotsOf } from './select.ts';
 
 export interface BackupOptions {
   readonly stack: Stack;
@@ -119,8 +120,7 @@ class BackupRun {
 
   /** The newest snapshot of the same store, whatever host or path it came from. */
   #previous(store: Store): Snapshot | undefined {
-    const { name } = this.#options.stack;
-    return this.#snapshots.findLast((snapshot) => tagValue(snapshot, 'stack') === name && tagValue(snapshot, 'store') === store.name);
+    return snapshotsOf(this.#snapshots, { stack: this.#options.stack.name, store: store.name }).at(-1);
   }
 
   async #saveSnapshot(manifest: SnapshotManifest, paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {

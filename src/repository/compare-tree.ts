@@ -5,6 +5,7 @@ import type { Comparison, Problem } from './entry.ts';
 import { permissionsOf } from './format/go-mode.ts';
 import { parseTime } from './format/go-time.ts';
 import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
+import { ownerOf } from './node-owner.ts';
 import { NODE_MODES } from './node-types.ts';
 import type { ComparedFile } from './unpack/messages.ts';
 import { blobBytes, locate } from './unpack/pack-plan.ts';
@@ -18,6 +19,7 @@ export interface CompareOptions {
   readonly signal: AbortSignal;
   /** Read the files and compare their content too. */
   readonly contents: boolean;
+  readonly ownershipByName?: boolean | undefined;
   progress(bytes: number): void;
 }
 
@@ -59,7 +61,8 @@ class TreeComparison {
     const wanted = permissionsOf(node.mode ?? 0);
     if (node.type !== 'symlink' && mode !== wanted) this.#differs(path, `has mode ${mode.toString(8)} instead of ${wanted.toString(8)}`);
     const owner = `${stats.uid}:${stats.gid}`;
-    const wantedOwner = `${node.uid ?? 0}:${node.gid ?? 0}`;
+    const { uid, gid } = ownerOf(node, this.#source.accounts, this.#options.ownershipByName === true);
+    const wantedOwner = `${uid}:${gid}`;
     if (owner !== wantedOwner) this.#differs(path, `belongs to ${owner} instead of ${wantedOwner}`);
     if (node.mtime !== undefined && parseTime(node.mtime) !== stats.mtimeNs) this.#differs(path, `was changed at another time than ${node.mtime}`);
   }

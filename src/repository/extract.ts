@@ -13,10 +13,12 @@ import type { ExtractOptions, ExtractReport, Problem } from './entry.ts';
 import { permissionsOf } from './format/go-mode.ts';
 import { parseTime } from './format/go-time.ts';
 import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
+import { ownerOf } from './node-owner.ts';
 import { NODE_MODES } from './node-types.ts';
 import { ContentWriter } from './unpack/content-writer.ts';
 import type { RestoredMetadata } from './unpack/messages.ts';
 import { restoreMetadata } from './unpack/restore-metadata.ts';
+import { targetError } from './unpack/target-error.ts';
 import type { UnpackSource } from './unpack/unpack-source.ts';
 
 class Extraction {
@@ -99,13 +101,10 @@ class Extraction {
   }
 
   #metadata(node: TreeNode, path: RawName): RestoredMetadata {
-    const { accounts } = this.#source;
-    const byName = this.#options.ownershipByName === true;
     return {
       path,
       mode: permissionsOf(node.mode ?? 0),
-      uid: (byName && node.user !== undefined ? accounts.userNumber(node.user) : undefined) ?? node.uid ?? 0,
-      gid: (byName && node.group !== undefined ? accounts.groupNumber(node.group) : undefined) ?? node.gid ?? 0,
+      ...ownerOf(node, this.#source.accounts, this.#options.ownershipByName === true),
       atimeNs: parseTime(node.atime ?? node.mtime ?? '1970-01-01T00:00:00Z'),
       mtimeNs: parseTime(node.mtime ?? '1970-01-01T00:00:00Z'),
       attributes: (node.extended_attributes ?? []).map(({ name, value }) => ({ name, value: Buffer.from(value ?? '', 'base64') })),
@@ -132,7 +131,7 @@ export async function extract(source: UnpackSource, node: TreeNode, target: RawN
     return { ...report, problems: named };
   } catch (error) {
     fs.rmSync(toFsPath(building), { recursive: true, force: true });
-    throw targetError(error);
+    throw asTargetError(error);
   }
 }
 
@@ -150,11 +149,9 @@ async function prove(source: UnpackSource, node: TreeNode, building: RawName, op
   });
 }
 
-function targetError(error: unknown): unknown {
+/** System errors here come from what is restored; anything else is told as it is. */
+function asTargetError(error: unknown): unknown {
   const code = systemCode(error);
-  if (error instanceof HoldfastError || code === undefined) return error;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new HoldfastError('target-full', `no space left where the restored files are written: ${messageOf(error)}`, { hint: 'Free some space or restore to another place with --into.', cause: error });
-  }
-  return code.startsWith('E') ? new HoldfastError('target-failed', `the restored files could not be written: ${messageOf(error)}`, { cause: error }) : error;
+  const foreign = error instanceof HoldfastError || code === undefined || !code.startsWith('E');
+  return foreign ? error : targetError(code, messageOf(error), error);
 }

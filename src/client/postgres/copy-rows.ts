@@ -9,8 +9,6 @@ export interface StreamFingerprint {
 
 /** How many bytes go into `input` at once. */
 export const INPUT_BYTES = 512 * 1024;
-/** How many bytes may be put before `input`. */
-export const CARRY_BYTES = 64 * 1024;
 
 type Numeric = (...values: number[]) => number;
 

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { ERRORS, HoldfastError, type ErrorCode } from '../../base/errors.ts';
 import { THREAD_LIMITS } from '../../base/garbage.ts';
 import type { Core } from '../core.ts';
+import { targetError } from './target-error.ts';
 import type { UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
 
 const THREADS = 2;
@@ -99,8 +100,6 @@ function transferables(request: UnpackRequest): ArrayBuffer[] {
   return ranges.flatMap(({ bytes }) => (bytes?.buffer instanceof ArrayBuffer && bytes.length === bytes.buffer.byteLength ? [bytes.buffer] : []));
 }
 
-const FULL: readonly string[] = ['ENOSPC', 'EDQUOT'];
-
 function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERRORS, code);
 }
@@ -108,8 +107,5 @@ function isErrorCode(code: string): code is ErrorCode {
 /** An error that a thread has met. System errors can only come from what is restored: those of packs are told in pack-range.ts. */
 function toError({ code, message, hint }: Extract<UnpackAnswer, { kind: 'error' }>): HoldfastError {
   if (isErrorCode(code)) return new HoldfastError(code, message, hint === undefined ? {} : { hint });
-  if (FULL.includes(code)) {
-    return new HoldfastError('target-full', `no space left where the restored files are written: ${message}`, { hint: 'Free some space or restore to another place with --into.' });
-  }
-  return new HoldfastError('target-failed', `a restored file could not be written: ${message}`, { hint: 'Look at the permissions and the disk of that folder, or restore to another place with --into.' });
+  return targetError(code, message);
 }
