@@ -26,6 +26,8 @@ export const ERRORS = {
   'path-missing': { exit: 1, means: 'The snapshot holds no such path, store or table.' },
   'storage-full': { exit: 1, means: 'The place of the repository has no space left.' },
   'storage-failed': { exit: 1, means: 'The place of the repository could not be read or written.' },
+  'storage-denied': { exit: 1, means: 'The place of the repository refuses the credentials, or what was asked with them.' },
+  'storage-kept': { exit: 1, means: 'An object lock keeps the file from being removed or changed until its time has passed.' },
   'file-missing': { exit: 1, means: 'The storage has no such file.' },
   'source-missing': { exit: 1, means: 'What should be backed up is not there.' },
   'source-failed': { exit: 1, means: 'A store could not be read; nothing was recorded as its backup.' },

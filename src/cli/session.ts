@@ -4,7 +4,8 @@ import { systemClock, type Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Context } from '../operation/context.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { Stack } from '../stack/stack.ts';
+import type { RepositoryOptions } from '../operation/open.ts';
+import type { RepositoryPlace, Stack } from '../stack/stack.ts';
 import { interruption } from './interrupt.ts';
 import { createProgress, silentProgress, type Progress } from './render/progress.ts';
 
@@ -18,11 +19,12 @@ export interface CommonOptions {
   readonly json?: boolean;
 }
 
-export class Session {
+export class Session implements AsyncDisposable {
   readonly options: CommonOptions;
   readonly clock: Clock = systemClock;
   readonly progress: Progress;
   readonly context: Context;
+  readonly #opened: Repository[] = [];
 
   constructor(options: CommonOptions) {
     this.options = options;
@@ -45,14 +47,29 @@ export class Session {
    * holdfast.yaml is needed.
    */
   async repository(): Promise<Repository> {
+    return await this.open(await this.place());
+  }
+
+  /** Opens a repository and keeps it until the session ends. */
+  async open(place: RepositoryPlace, options: RepositoryOptions = {}): Promise<Repository> {
     const { repositoryOf } = await import('../operation/open.ts');
-    const wanted = this.options.repository;
-    if (wanted !== undefined && (wanted.includes('/') || wanted === '.' || wanted === '..')) {
-      return await repositoryOf({ name: wanted, path: path.resolve(this.folder, wanted), password: this.#password() }, this.clock);
+    const repository = await repositoryOf(place, this.clock, options);
+    this.#opened.push(repository);
+    return repository;
+  }
+
+  /** Where the repository is that the options name; without --repository, the first of holdfast.yaml. */
+  async place(wanted = this.options.repository): Promise<RepositoryPlace> {
+    const [{ looksLikeAddress, parseAddress }, { chooseRepository }] = await Promise.all([import('../storage/place.ts'), import('../stack/stack.ts')]);
+    if (wanted !== undefined && looksLikeAddress(wanted)) {
+      return { name: wanted, place: parseAddress(wanted, this.folder), password: this.#password(), cache: true };
     }
-    const { chooseRepository } = await import('../stack/stack.ts');
     const place = chooseRepository(await this.stack(), wanted);
-    return await repositoryOf(this.options.passwordFile === undefined ? place : { ...place, password: this.#password() }, this.clock);
+    return this.options.passwordFile === undefined ? place : { ...place, password: this.#password() };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const repository of this.#opened) await repository.close();
   }
 
   #password(): { readonly from: 'file'; readonly path: string } | { readonly from: 'env'; readonly name: string } {

@@ -6,9 +6,8 @@ import { writeDurably } from '../base/file.ts';
 import { createRepository } from '../repository/repository.ts';
 import { CONFIG_FILE, type Stack } from '../stack/stack.ts';
 import { planConfig, renderConfig, type InitFlags } from '../stack/write-config.ts';
-import { openStorage } from '../storage/open.ts';
 import type { Context } from './context.ts';
-import { passwordOf, sourceOf } from './open.ts';
+import { passwordOf, sourceOf, storageOf } from './open.ts';
 
 export interface InitReport {
   readonly config: string;
@@ -33,7 +32,7 @@ export async function init(flags: InitFlags, context: Context): Promise<InitRepo
     context.emit({ type: 'step', store: store.name, sentence: `looking at ${store.name}` });
     await (await sourceOf(store, context.clock)).check();
   }
-  const repository = await createRepository(openStorage(place.path), password, context.clock);
+  const repository = await createRepository(await storageOf(place), password, context.clock);
   await writeDurably(config, Buffer.from(text), { mode: 0o644 });
   return { config, repository: repository.location, repositoryId: repository.id, stack };
 }

@@ -132,6 +132,11 @@ export class Repository {
     return await changePassword(this.#core, password, this.#clock);
   }
 
+  /** Ends the connections of the storage. */
+  async close(): Promise<void> {
+    await this.#core.storage.close?.();
+  }
+
   /** The index, loaded once. Snapshots must have been listed before: what they refer to is then in it. */
   async #loadedIndex(): Promise<BlobIndex> {
     this.#index ??= await loadReaderIndex(this.#core);

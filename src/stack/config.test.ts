@@ -1,3 +1,4 @@
+import { homedir } from 'node:os';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,11 @@ stores:
   cache: { directory: /var/cache/tempo, backup: false, because: rebuilt by running }
 repositories:
   local: { path: ../backup, password: file:secret }
+  offsite:
+    s3: { bucket: tempo, prefix: /a/b/, endpoint: "https://s3.example:9000/", credentials: { access-key: env:KEY, secret-key: file:s3 }, object-lock: { days: 30 } }
+    password: env:P
+    limit: { up: 1.5M, requests: 20 }
+  nas: { sftp: { host: nas, path: backup, identity: ~/.ssh/backup }, password: env:P, cache: false }
 `;
 
 const parse = (text: string): unknown => parseConfig(text, '/srv/tempo/holdfast.yaml');
@@ -53,7 +59,17 @@ describe('a good holdfast.yaml', () => {
         { name: 'photos', kind: 'directory', tier: 'important', backup: true, owner: '1000:1000', mode: 0o750, path: '/srv/tempo/photos', exclude: ['*.tmp'] },
         { name: 'cache', kind: 'directory', tier: 'important', backup: false, because: 'rebuilt by running', path: '/var/cache/tempo', exclude: [] },
       ],
-      repositories: [{ name: 'local', path: '/srv/backup', password: { from: 'file', path: '/srv/tempo/secret' } }],
+      repositories: [
+        { name: 'local', place: { kind: 'local', path: '/srv/backup' }, password: { from: 'file', path: '/srv/tempo/secret' }, cache: true },
+        {
+          name: 'offsite', password: { from: 'env', name: 'P' }, cache: true, limit: { up: 1_500_000, requests: 20 },
+          place: {
+            kind: 's3', bucket: 'tempo', prefix: 'a/b', endpoint: 'https://s3.example:9000', objectLock: { days: 30, mode: 'compliance' },
+            credentials: { accessKey: { from: 'env', name: 'KEY' }, secretKey: { from: 'file', path: '/srv/tempo/s3' } },
+          },
+        },
+        { name: 'nas', place: { kind: 'sftp', host: 'nas', path: 'backup', identityFile: `${homedir()}/.ssh/backup` }, password: { from: 'env', name: 'P' }, cache: false },
+      ],
     });
   });
 
@@ -108,6 +124,12 @@ describe('a bad holdfast.yaml', () => {
     expect(problem('stack: a\nstack: b\n').message).toContain('holdfast.yaml:2:1 ');
     expect(problem('').message).toContain('holdfast.yaml:1:1 stack: is missing');
     expect(problem('stack: s\nstores:\nrepositories: {}\n').message).toContain('stores: is empty');
+    const repository = (entry: string): string => problem(`stack: s\nstores: {}\nrepositories:\n  r: ${entry}\n`).message;
+    expect(repository('{ password: env:P }')).toContain('holdfast.yaml:4:6 repositories.r: must say where it is, with exactly one of: path, s3, sftp');
+    expect(repository('{ path: "s3:host/bucket", password: env:P }')).toContain('repositories.r.path: is a folder of this host');
+    expect(repository('{ s3: { bucket: b2, endpoint: host:9000 }, password: env:P }')).toContain('repositories.r.s3.endpoint: must be like https://host:port');
+    expect(repository('{ sftp: { host: nas, path: x, identityfile: y }, password: env:P }')).toContain('unknown key "identityfile"; did you mean "identity"?');
+    expect(repository('{ path: p, password: env:P, limit: { up: fast } }')).toContain('must be bytes a second like 500K or 10M');
   });
 
   it.each([
@@ -127,6 +149,9 @@ describe('a bad holdfast.yaml', () => {
     expect(error.code).toBe('secret-exposed');
     expect(error.message).not.toContain('hunter2');
     expect(problem('stack: s\nstores: {}\nrepositories:\n  r: { path: p, password: pgpass }\n').message).toContain('cannot be pgpass');
+    const keys = problem('stack: s\nstores: {}\nrepositories:\n  r:\n    s3: { bucket: tempo, credentials: { access-key: AKIA, secret-key: hunter2 } }\n    password: env:P\n');
+    expect(keys.message).toContain('holdfast.yaml:5:');
+    expect(keys.message).not.toContain('hunter2');
   });
 
   it.each([

@@ -5,8 +5,9 @@ import { LineCounter, parseDocument } from 'yaml';
 import { HoldfastError, messageOf, systemCode } from '../base/errors.ts';
 import { describeIssues, placeOf, type ConfigProblem } from './config-problem.ts';
 import { parseDuration } from './duration.ts';
+import { toLimit, toPlace } from './repository-schema.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
-import { parseSecretReference, resolvePath, type SecretReference } from './secret-reference.ts';
+import { checkedReference, resolvePath } from './secret-reference.ts';
 import type { RepositoryPlace, Stack, Store } from './stack.ts';
 
 export { configJsonSchema } from './schema.ts';
@@ -58,9 +59,14 @@ function toStack(config: ConfigFile, folder: string): Stack {
     name: config.stack,
     folder,
     stores: Object.entries(config.stores).map(([name, store]) => toStore(name, store, folder)),
-    repositories: Object.entries(config.repositories).map(([name, { path, password }]): RepositoryPlace => {
-      return { name, path: resolvePath(folder, path), password: checkedReference(password, folder) };
-    }),
+    repositories: Object.entries(config.repositories).map(([name, entry]) => toRepository(name, entry, folder)),
+  };
+}
+
+function toRepository(name: string, entry: ConfigFile['repositories'][string], folder: string): RepositoryPlace {
+  return {
+    name, place: toPlace(entry, folder), password: checkedReference(entry.password, folder), cache: entry.cache ?? true,
+    ...(entry.limit !== undefined && { limit: toLimit(entry.limit) }),
   };
 }
 
@@ -89,11 +95,4 @@ function toStore(name: string, store: ConfigFile['stores'][string], folder: stri
 
 function toObjective({ rpo, rto }: { rpo?: string | undefined; rto?: string | undefined }): NonNullable<Store['objective']> {
   return { ...(rpo !== undefined && { rpoMs: parseDuration(rpo) }), ...(rto !== undefined && { rtoMs: parseDuration(rto) }) };
-}
-
-/** The schema has accepted the text already. */
-function checkedReference(text: string, folder: string): SecretReference {
-  const reference = parseSecretReference(text, folder);
-  if (reference === undefined) throw new HoldfastError('internal', 'the schema accepted what is no reference to a secret');
-  return reference;
 }

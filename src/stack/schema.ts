@@ -1,6 +1,7 @@
 /** What may stand in `holdfast.yaml`, and what one day will. */
 import { z } from 'zod';
-import { parseSecretReference, SECRET_FORMS } from './secret-reference.ts';
+import { EXPOSED, limit, repository, s3, secretReference, sftp } from './repository-schema.ts';
+import { SECRET_FORMS } from './secret-reference.ts';
 import { TIERS } from './stack.ts';
 
 const NAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u;
@@ -9,19 +10,6 @@ const name = z
   .string()
   .max(100)
   .regex(NAME, { error: 'must be a name: letters, digits, ".", "_" and "-", beginning with a letter or digit' });
-
-/** Marks an issue that is about a secret standing in the file. */
-export const EXPOSED = { exposed: true } as const;
-
-const secretReference = z.string().superRefine((text, context) => {
-  if (parseSecretReference(text, '/') !== undefined) return;
-  const message = `must say where the secret is to be found (${SECRET_FORMS}); the secret itself never stands in this file`;
-  context.addIssue({ code: 'custom', message, params: EXPOSED });
-});
-
-const repositoryPassword = secretReference.refine((text) => text !== 'pgpass', {
-  error: 'cannot be pgpass, which holds the passwords of databases only; use env:NAME, file:PATH or exec:COMMAND',
-});
 
 const postgresUrl = z.string().superRefine((text, context) => {
   const problem = problemOfPostgresUrl(text);
@@ -77,11 +65,6 @@ const store = z
     }
   });
 
-const repository = z.strictObject({
-  path: z.string().min(1).describe('A folder of this host, relative to this file'),
-  password: repositoryPassword.describe('Where the password is to be found'),
-});
-
 /** The whole file. */
 export const configSchema = z.strictObject({
   stack: name.describe('The name of the stack'),
@@ -110,12 +93,18 @@ const KEYS = {
   },
   postgres: { now: Object.keys(postgres.shape), later: ['service', 'physical', 'wal', 'tables'] },
   objective: { now: Object.keys(objective.shape), later: [] },
-  repository: { now: Object.keys(repository.shape), later: ['s3', 'sftp', 'credentials', 'limit', 'retry'] },
+  repository: { now: Object.keys(repository.shape), later: [] },
+  s3: { now: Object.keys(s3.shape), later: [] },
+  sftp: { now: Object.keys(sftp.shape), later: [] },
+  limit: { now: Object.keys(limit.shape), later: [] },
+  credentials: { now: ['profile', 'access-key', 'secret-key', 'session-token'], later: [] },
+  'object-lock': { now: ['days', 'mode'], later: [] },
 } as const satisfies Record<string, KnownKeys>;
 
 /** The keys that belong at this place of the file. */
 export function keysAt(path: readonly PropertyKey[]): KnownKeys {
   if (path.length === 0) return KEYS.file;
   if (path.length === 2) return path[0] === 'repositories' ? KEYS.repository : KEYS.store;
-  return path.at(-1) === 'objective' ? KEYS.objective : KEYS.postgres;
+  const last = String(path.at(-1));
+  return last in KEYS ? KEYS[last as keyof typeof KEYS] : KEYS.postgres;
 }

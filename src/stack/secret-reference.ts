@@ -29,6 +29,13 @@ export function parseSecretReference(text: string, folder: string): SecretRefere
   return from === 'exec' ? { from, command: rest, folder } : undefined;
 }
 
+/** The reference of a text that the schema has accepted already. */
+export function checkedReference(text: string, folder: string): SecretReference {
+  const reference = parseSecretReference(text, folder);
+  if (reference === undefined) throw new HoldfastError('internal', 'the schema accepted what is no reference to a secret');
+  return reference;
+}
+
 /** An absolute path: `~/` is the home of the user, anything else is relative to `folder`. */
 export function resolvePath(folder: string, path: string): string {
   return path === '~' || path.startsWith('~/') ? resolve(homedir(), `.${path.slice(1)}`) : resolve(folder, path);

@@ -4,6 +4,8 @@ import { dirname, join, resolve } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
 import { didYouMeanText } from './did-you-mean.ts';
 import type { SecretReference } from './secret-reference.ts';
+import type { StorageLimit } from '../storage/open.ts';
+import type { StoragePlace } from '../storage/place.ts';
 
 export const CONFIG_FILE = 'holdfast.yaml';
 
@@ -46,9 +48,12 @@ export type Store = PostgresStore | DirectoryStore;
 /** Where snapshots are kept. */
 export interface RepositoryPlace {
   readonly name: string;
-  /** Absolute. */
-  readonly path: string;
+  readonly place: StoragePlace<SecretReference>;
   readonly password: SecretReference;
+  /** What it may use of the network. */
+  readonly limit?: StorageLimit | undefined;
+  /** Keep indexes and trees of remote repositories on this host too. */
+  readonly cache: boolean;
 }
 
 export interface Stack {

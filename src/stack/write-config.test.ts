@@ -16,7 +16,7 @@ describe('planConfig', () => {
     });
     expect(stack.stores.map(({ name }) => name)).toEqual(['tempo', 'tempo-2', 'database', 'café-bar', 'photos', 'photos-2', 'tempo-3', 'tempo-4']);
     expect(stack.name).toBe('tempo');
-    expect(stack.repositories).toEqual([{ name: 'local', path: '/srv/tempo/backup', password: { from: 'env', name: 'HOLDFAST_PASSWORD' } }]);
+    expect(stack.repositories).toEqual([{ name: 'local', place: { kind: 'local', path: '/srv/tempo/backup' }, password: { from: 'env', name: 'HOLDFAST_PASSWORD' }, cache: true }]);
   });
 
   it('refuses a URL with a password without repeating it', () => {
@@ -90,7 +90,21 @@ describe('renderConfig', () => {
       // JavaScript sorts keys that look like numbers to the front, so the order of such names is not kept.
       Object.entries(byName).map(([key, [shared, kind]]): Store => ({ name: key, ...shared, ...kind })),
     );
-    const repository = fc.record({ name, path: absolute, password });
+    const s3 = fc.record(
+      {
+        kind: fc.constant('s3' as const), bucket: fc.constant('back.ups'), prefix: fc.constantFrom('', 'a/b'), endpoint: fc.constant('https://host:9000'), region: fc.constant('eu-1'),
+        addressing: fc.constantFrom('path' as const, 'virtual' as const), credentials: fc.record({ accessKey: password, secretKey: password }), caFile: absolute, storageClass: fc.constant('STANDARD_IA'),
+        objectLock: fc.record({ days: fc.integer({ min: 1, max: 999 }), mode: fc.constantFrom('governance' as const, 'compliance' as const) }),
+      },
+      { requiredKeys: ['kind', 'bucket', 'prefix'] },
+    );
+    const sftp = fc.record(
+      { kind: fc.constant('sftp' as const), host: fc.constantFrom('nas', '::1'), path: absolute, port: fc.integer({ min: 1, max: 65_535 }), user: fc.constant('ada'), identityFile: absolute, passphrase: password, password, knownHostsFile: absolute, configFile: absolute },
+      { requiredKeys: ['kind', 'host', 'path'] },
+    );
+    const place = fc.oneof(fc.record({ kind: fc.constant('local' as const), path: absolute }), s3, sftp);
+    const limit = fc.record({ up: fc.integer({ min: 1, max: 1e9 }), down: fc.integer({ min: 1, max: 1e9 }), requests: fc.integer({ min: 1, max: 99 }) }, { requiredKeys: ['up'] });
+    const repository = fc.record({ name, place, password, limit, cache: fc.boolean() }, { requiredKeys: ['name', 'place', 'password', 'cache'] });
     const stack: fc.Arbitrary<Stack> = fc.record({ name, folder: fc.constant(FOLDER), stores, repositories: repository.map((one) => [one]) });
     fc.assert(
       fc.property(stack, (value) => {

@@ -2,10 +2,11 @@
 import { basename, relative } from 'node:path';
 import { stringify } from 'yaml';
 import { HoldfastError } from '../base/errors.ts';
+import { parseAddress, type StoragePlace } from '../storage/place.ts';
 import { formatDuration } from './duration.ts';
 import { problemOfPostgresUrl } from './schema.ts';
 import { formatSecretReference, resolvePath, type SecretReference } from './secret-reference.ts';
-import type { Stack, Store } from './stack.ts';
+import type { RepositoryPlace, Stack, Store } from './stack.ts';
 
 /** What the flags of `holdfast init` say. */
 export interface InitFlags {
@@ -44,8 +45,14 @@ export function planConfig(flags: InitFlags): Stack {
     name: flags.stack ?? toName(basename(folder), 'stack'),
     folder,
     stores: [...databases, ...directories],
-    repositories: [{ name: 'local', path: resolvePath(folder, flags.repository), password }],
+    repositories: [repositoryOf(flags, password)],
   };
+}
+
+/** A folder is `local`, anything else is elsewhere: `offsite`. */
+function repositoryOf({ folder, repository }: InitFlags, password: SecretReference): RepositoryPlace {
+  const place = parseAddress(repository.startsWith('~') ? resolvePath(folder, repository) : repository, folder);
+  return { name: place.kind === 'local' ? 'local' : 'offsite', place, password, cache: true };
 }
 
 function databaseOf(url: string): string {
@@ -86,13 +93,46 @@ export function renderConfig(stack: Stack): string {
     '',
     '# Where snapshots are kept, in the format of restic. Without its password a repository is lost: keep a copy elsewhere.',
     ...(stack.repositories.length === 0 ? ['repositories: {}'] : ['repositories:']),
-    ...stack.repositories.flatMap(({ name, path, password }) => [
-      `  ${scalar(name)}:`,
-      `    path: ${scalar(shortPath(path, from))}`,
-      `    password: ${scalar(renderReference(password, from))}`,
-    ]),
+    ...stack.repositories.flatMap((repository) => [`  ${scalar(repository.name)}:`, ...indent(renderRepository(repository, from), '    ')]),
     '',
   ].join('\n');
+}
+
+function renderRepository({ place, password, limit, cache }: RepositoryPlace, from: string): string[] {
+  return [
+    ...renderPlace(place, from),
+    `password: ${scalar(renderReference(password, from))}`,
+    ...(limit === undefined ? [] : block('limit', { up: limit.up?.toString(), down: limit.down?.toString(), requests: limit.requests })),
+    ...(cache ? [] : ['cache: false']),
+  ];
+}
+
+function renderPlace(place: StoragePlace<SecretReference>, from: string): string[] {
+  const reference = (secret: SecretReference | undefined): string | undefined => (secret === undefined ? undefined : renderReference(secret, from));
+  const file = (path: string | undefined): string | undefined => (path === undefined ? undefined : shortPath(path, from));
+  switch (place.kind) {
+    case 'local':
+      return [`path: ${scalar(shortPath(place.path, from))}`];
+    case 'sftp':
+      return block('sftp', {
+        host: place.host, port: place.port, user: place.user, path: place.path, identity: file(place.identityFile), passphrase: reference(place.passphrase),
+        password: reference(place.password), 'known-hosts': file(place.knownHostsFile), config: file(place.configFile),
+      });
+    case 's3': {
+      const { bucket, prefix, endpoint, region, addressing, credentials, profile, caFile, storageClass, objectLock } = place;
+      const keys = credentials && { 'access-key': reference(credentials.accessKey), 'secret-key': reference(credentials.secretKey), 'session-token': reference(credentials.sessionToken) };
+      return [
+        ...block('s3', { bucket, prefix: prefix === '' ? undefined : prefix, endpoint, region, addressing, ca: file(caFile), 'storage-class': storageClass }),
+        ...indent(keys ? block('credentials', keys) : profile === undefined ? ['credentials: env'] : block('credentials', { profile }), '  '),
+        ...(objectLock ? indent(block('object-lock', { days: objectLock.days, mode: objectLock.mode }), '  ') : []),
+      ];
+    }
+  }
+}
+
+/** A key with what stands below it; without what is undefined. */
+function block(key: string, fields: Readonly<Record<string, string | number | undefined>>): string[] {
+  return [`${key}:`, ...Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [`  ${name}: ${typeof value === 'number' ? value : scalar(value)}`]))];
 }
 
 function renderStore(store: Store, from: string): string[] {

@@ -2,7 +2,7 @@
 import type { FileKind, StoredFile } from './storage.ts';
 
 const FOLDERS: Readonly<Record<Exclude<FileKind, 'config'>, string>> = {
-  key: 'keys', snapshot: 'snapshots', index: 'index', lock: 'locks', pack: 'data',
+  key: 'keys', snapshot: 'snapshots', index: 'index', lock: 'locks', pack: 'data', proof: 'proofs',
 };
 
 export const PACK_FOLDERS: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));

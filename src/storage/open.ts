@@ -1,15 +1,37 @@
-/** From an address to a storage. */
+/** From a place to a storage, with the care that its kind needs. Adapters are loaded when they are needed. */
+import type { Secret } from '../base/secret.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LocalStorage } from './local.ts';
+import type { StoragePlace } from './place.ts';
 import type { Storage } from './storage.ts';
 
-const SCHEME = /^([a-z][a-z0-9+.-]*):/i;
+/** What a storage may use at most. */
+export interface StorageLimit {
+  /** Bytes a second. */
+  readonly up?: number | undefined;
+  readonly down?: number | undefined;
+  /** Requests a second. */
+  readonly requests?: number | undefined;
+}
 
-/** Opens a folder of this host. Other kinds of places are named as what they are: not supported yet. */
-export function openStorage(address: string): Storage {
-  const scheme = SCHEME.exec(address)?.[1]?.toLowerCase();
-  if (scheme === undefined || scheme === 'local' || scheme === 'file') return new LocalStorage(address.replace(/^(local:|file:(\/\/)?)/i, ''));
-  throw new HoldfastError('usage', `repositories of the kind '${scheme}:' are not supported by this version`, {
-    hint: 'Give the path of a folder.',
-  });
+export interface OpenOptions {
+  readonly limit?: StorageLimit | undefined;
+  /** The folder for a cache of what is read again and again; undefined for none. */
+  readonly cacheFolder?: string | undefined;
+}
+
+/** Opens the storage; what takes a connection connects with the first call. */
+export async function openStorage(place: StoragePlace<Secret>, options: OpenOptions = {}): Promise<Storage> {
+  const adapter = await openAdapter(place);
+  void options;
+  return adapter;
+}
+
+async function openAdapter(place: StoragePlace<Secret>): Promise<Storage> {
+  switch (place.kind) {
+    case 'local':
+      return await Promise.resolve(new LocalStorage(place.path));
+    default:
+      throw new HoldfastError('usage', `repositories of the kind '${place.kind}:' are not supported by this version`);
+  }
 }

@@ -5,7 +5,6 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { faulty } from './faulty.ts';
 import { LocalStorage } from './local.ts';
 import { MemoryStorage } from './memory.ts';
-import { openStorage } from './open.ts';
 import { storageSuite } from './suite.ts';
 
 const scratch = await fs.mkdtemp(path.join(os.tmpdir(), 'holdfast-storage-'));
@@ -42,13 +41,5 @@ describe('the local storage', () => {
     await fs.rm(path.join(storage.location, 'data'), { recursive: true });
     await storage.save({ kind: 'pack', id: 'ef'.repeat(32) }, Buffer.from('x'));
     expect(await storage.size({ kind: 'pack', id: 'ef'.repeat(32) })).toBe(1);
-  });
-});
-
-describe('addresses of storages', () => {
-  it('are paths, or are refused by what they are', () => {
-    expect(openStorage('/tmp/x').location).toBe('/tmp/x');
-    expect(openStorage('local:/tmp/x').location).toBe('/tmp/x');
-    expect(() => openStorage('s3:bucket')).toThrow("repositories of the kind 's3:' are not supported by this version");
   });
 });

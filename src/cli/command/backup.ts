@@ -22,7 +22,7 @@ export function addBackup(program: Command): void {
 }
 
 async function run(names: readonly string[], options: Options): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const [{ backup }, { chooseStores }] = await Promise.all([import('../../operation/backup.ts'), import('../../stack/stack.ts')]);
   const stack = await session.stack();
   const stores = chooseStores(stack, names);

@@ -17,7 +17,7 @@ export function addCat(program: Command): void {
 }
 
 async function run(what: string, id: string | undefined, path: string | undefined, options: CommonOptions): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const repository = await session.repository();
   if (what === 'file') {
     if (id === undefined || path === undefined) throw new HoldfastError('usage', '`cat file` needs a snapshot and a path', { hint: 'As in: holdfast cat file latest /manifest.json' });

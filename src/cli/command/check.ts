@@ -20,7 +20,7 @@ export function addCheck(program: Command): void {
 }
 
 async function run(options: Options): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const readData: ReadData = options.readData ? { kind: 'all' } : parseSubset(options.readDataSubset);
   const repository = await session.repository();
   await using _lock = await repository.lockForReading('check');

@@ -13,6 +13,7 @@ export function addDemo(program: Command): void {
     .option('--keep', 'keep the folder with the repository, to look into it')
     .action(async (options: Options) => {
       const { runDemo } = await import('../demo/story.ts');
-      await runDemo(new Session(options), options.keep ?? false);
+      await using session = new Session(options);
+      await runDemo(session, options.keep ?? false);
     });
 }

@@ -23,7 +23,7 @@ export function addInit(program: Command): void {
 }
 
 async function run(options: Options): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   if (options.repository === undefined) throw new HoldfastError('usage', 'the place of the repository is not given', { hint: 'Give a folder with --repository PATH; it need not exist yet.' });
   const { init } = await import('../../operation/init.ts');
   const report = await init(

@@ -19,7 +19,7 @@ export function addKey(program: Command): void {
 }
 
 async function list(options: CommonOptions): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const keys = await (await session.repository()).keys();
   const rows = keys.map(({ id, created, username, hostname, current }) => [`${current ? '*' : ' '} ${shortId(id)}`, formatMoment(new Date(created)), `${username}@${hostname}`]);
   session.answer(keys, [...table([{ title: '  key' }, { title: 'created' }, { title: 'by' }], rows), '', '* opened the repository just now']);
@@ -32,7 +32,7 @@ async function newPassword(session: Session, options: NewPassword): Promise<Secr
 }
 
 async function add(options: NewPassword): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const repository = await session.repository();
   const password = await newPassword(session, options);
   await using _lock = await repository.lock(false);
@@ -41,7 +41,7 @@ async function add(options: NewPassword): Promise<void> {
 }
 
 async function remove(prefix: string, options: CommonOptions): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const repository = await session.repository();
   await using _lock = await repository.lock(true);
   const id = await repository.removeKey(prefix);
@@ -49,7 +49,7 @@ async function remove(prefix: string, options: CommonOptions): Promise<void> {
 }
 
 async function passwd(options: NewPassword): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const repository = await session.repository();
   const password = await newPassword(session, options);
   await using _lock = await repository.lock(true);

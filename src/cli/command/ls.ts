@@ -22,7 +22,7 @@ export function addLs(program: Command): void {
 }
 
 async function run(name: string, path: string, options: Options): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const { walkFiles } = await import('../../operation/look.ts');
   const repository = await session.repository();
   const snapshot = await snapshotNamed(repository, name);

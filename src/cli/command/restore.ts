@@ -35,7 +35,7 @@ export function addRestore(program: Command): void {
 }
 
 async function run(names: readonly string[], options: Options): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   if (names.length === 0 && options.snapshot !== undefined && options.into !== undefined && options.table === undefined) return await restoreAnySnapshot(session, options, options.snapshot, options.into);
   const [{ planRestore, executeRestore }, { chooseStores }, { parseMoment }] = await Promise.all([import('../../operation/restore.ts'), import('../../stack/stack.ts'), import('../../operation/select.ts')]);
   const stack = await session.stack();

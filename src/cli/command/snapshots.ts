@@ -13,7 +13,7 @@ export function addSnapshots(program: Command): void {
 }
 
 async function run(stores: readonly string[], options: CommonOptions): Promise<void> {
-  const session = new Session(options);
+  await using session = new Session(options);
   const repository = await session.repository();
   const all = await repository.snapshots();
   const chosen = stores.length === 0 ? all : all.filter((snapshot) => stores.includes(tagValue(snapshot, 'store') ?? ''));
