@@ -115,7 +115,9 @@ class BackupRun {
 
   /** The source's own account, with what the engine has met while it read. */
   #manifest(store: Store, content: StoreManifest, problems: readonly Problem[]): SnapshotManifest {
-    return createManifest({ stack: this.#options.stack.name, store: store.name, run: this.name, tier: store.tier, content: { ...content, problems } });
+    const { name, folder, text } = this.#options.stack;
+    const configuration = text === undefined ? undefined : { folder, text };
+    return createManifest({ stack: name, store: store.name, run: this.name, tier: store.tier, configuration, content: { ...content, problems } });
   }
 
   /** The newest snapshot of the same store, whatever host or path it came from. */

@@ -20,6 +20,8 @@ export interface SnapshotManifest {
   readonly run: string;
   readonly state: SnapshotState;
   readonly tier: string;
+  /** `holdfast.yaml` of the stack, and the folder from which its relative paths count. */
+  readonly configuration?: { readonly folder: string; readonly text: string } | undefined;
   readonly content: StoreManifest;
 }
 

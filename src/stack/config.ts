@@ -16,7 +16,8 @@ export { configJsonSchema } from './schema.ts';
 export async function readConfig(file: string): Promise<Stack> {
   const path = resolve(file);
   try {
-    return parseConfig(await readFile(path, 'utf8'), path);
+    const text = await readFile(path, 'utf8');
+    return { ...parseConfig(text, path), text };
   } catch (error) {
     if (error instanceof HoldfastError) throw error;
     if (systemCode(error) === 'ENOENT') {

@@ -62,6 +62,8 @@ export interface Stack {
   readonly folder: string;
   readonly stores: readonly Store[];
   readonly repositories: readonly RepositoryPlace[];
+  /** `holdfast.yaml` as it was read. It holds no secrets, so snapshots carry it and a blank host gets it back. */
+  readonly text?: string | undefined;
 }
 
 /** The `holdfast.yaml` of this folder or the nearest one above it. Throws `no-config`. */
