@@ -41,7 +41,7 @@ export const FOLDERS: readonly FolderRule[] = [
   {
     folder: 'stack',
     holds: 'what we were asked to protect',
-    face: ['config', 'stack', 'secret-reference', 'write-config'],
+    face: ['config', 'stack', 'secret-reference', 'write-config', 'attach-config'],
     packages: ['yaml', 'zod'],
   },
   { folder: 'operation', holds: 'the verbs: where stack, source and repository meet', packages: [] },

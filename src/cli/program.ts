@@ -1,6 +1,7 @@
 /** The command line as data: help, docs/cli.md and completion are made from it. Commands load what they need when they run. */
 import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../base/errors.ts';
+import { addAttach } from './command/attach.ts';
 import { addBackup } from './command/backup.ts';
 import { addCat } from './command/cat.ts';
 import { addCheck } from './command/check.ts';
@@ -48,7 +49,7 @@ export function buildProgram(): Command {
     .version(VERSION)
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
-  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addRestore, addCheck, addKey]) add(program);
+  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addRestore, addAttach, addCheck, addKey]) add(program);
   addCommonOptions(program);
   // What stands before the name of the command counts as if it stood behind it.
   program.hook('preAction', (_, command) => {

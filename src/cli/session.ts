@@ -62,17 +62,18 @@ export class Session implements AsyncDisposable {
   async place(wanted = this.options.repository): Promise<RepositoryPlace> {
     const [{ looksLikeAddress, parseAddress }, { chooseRepository }] = await Promise.all([import('../storage/place.ts'), import('../stack/stack.ts')]);
     if (wanted !== undefined && looksLikeAddress(wanted)) {
-      return { name: wanted, place: parseAddress(wanted, this.folder), password: this.#password(), cache: true };
+      return { name: wanted, place: parseAddress(wanted, this.folder), password: this.passwordReference(), cache: true };
     }
     const place = chooseRepository(await this.stack(), wanted);
-    return this.options.passwordFile === undefined ? place : { ...place, password: this.#password() };
+    return this.options.passwordFile === undefined ? place : { ...place, password: this.passwordReference() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const repository of this.#opened) await repository.close();
   }
 
-  #password(): { readonly from: 'file'; readonly path: string } | { readonly from: 'env'; readonly name: string } {
+  /** Where the password of a repository is that no holdfast.yaml declares. Throws `secret-missing`. */
+  passwordReference(): { readonly from: 'file'; readonly path: string } | { readonly from: 'env'; readonly name: string } {
     const file = this.options.passwordFile;
     if (file !== undefined) return { from: 'file', path: path.resolve(this.folder, file) };
     if (process.env['HOLDFAST_PASSWORD'] !== undefined) return { from: 'env', name: 'HOLDFAST_PASSWORD' };

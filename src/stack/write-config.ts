@@ -98,7 +98,8 @@ export function renderConfig(stack: Stack): string {
   ].join('\n');
 }
 
-function renderRepository({ place, password, limit, cache }: RepositoryPlace, from: string): string[] {
+/** The lines of an entry below `repositories:`, without its name. */
+export function renderRepository({ place, password, limit, cache }: RepositoryPlace, from: string): string[] {
   return [
     ...renderPlace(place, from),
     `password: ${scalar(renderReference(password, from))}`,
