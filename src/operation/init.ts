@@ -33,6 +33,7 @@ export async function init(flags: InitFlags, context: Context): Promise<InitRepo
     await (await sourceOf(store, context.clock)).check();
   }
   const repository = await createRepository(await storageOf(place), password, context.clock);
+  await repository.close();
   await writeDurably(config, Buffer.from(text), { mode: 0o644 });
   return { config, repository: repository.location, repositoryId: repository.id, stack };
 }

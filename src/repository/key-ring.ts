@@ -18,11 +18,13 @@ export interface KeyInfo {
 
 export async function listKeys(core: Core): Promise<readonly KeyInfo[]> {
   const keys: KeyInfo[] = [];
-  for (const id of await listIds(core.storage, 'key')) {
-    const { created, username, hostname } = await loadKeyFile(core.storage, id);
-    keys.push({ id, created, username, hostname, current: id === core.keyId });
-  }
+  for (const id of await listIds(core.storage, 'key')) keys.push(await readKey(core, id));
   return keys.sort((a, b) => (a.created < b.created ? -1 : 1));
+}
+
+export async function readKey(core: Core, id: string): Promise<KeyInfo> {
+  const { created, username, hostname } = await loadKeyFile(core.storage, id);
+  return { id, created, username, hostname, current: id === core.keyId };
 }
 
 /** Adds a password; answers the id of its key. */

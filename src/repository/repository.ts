@@ -18,7 +18,7 @@ import { formatDate } from './format/go-time.ts';
 import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
 import { loadReaderIndex, readForWriting, writerIndex, type WriterIndex, type WriterReading } from './index-loader.ts';
-import { addKey, changePassword, listKeys, removeKey, type KeyInfo } from './key-ring.ts';
+import { addKey, changePassword, listKeys, readKey, removeKey, type KeyInfo } from './key-ring.ts';
 import { acquireLock, acquireReadLock, type Lock } from './lock.ts';
 import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
 import { StoredFiles } from './snapshot-files.ts';
@@ -118,6 +118,11 @@ export class Repository {
 
   async keys(): Promise<readonly KeyInfo[]> {
     return await listKeys(this.#core);
+  }
+
+  /** The key that the password has opened. */
+  async currentKey(): Promise<KeyInfo> {
+    return await readKey(this.#core, this.#core.keyId);
   }
 
   async addKey(password: Secret): Promise<string> {

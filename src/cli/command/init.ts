@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
+import { sealSheet, sheetOf } from '../print-sheet.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { plural } from '../render/text.ts';
 
@@ -31,14 +32,19 @@ async function run(options: Options): Promise<void> {
     session.context,
   );
   const { stack } = report;
+  const [place] = stack.repositories;
+  if (!place) throw new Error('init without a repository');
+  const { lines, ...sheet } = await sheetOf(session, await session.open(place), place);
   session.answer(
-    { config: report.config, repository: { location: report.repository, id: report.repositoryId }, stack: stack.name, stores: stack.stores.map(({ name, kind }) => ({ name, kind })) },
+    { config: report.config, repository: { location: report.repository, id: report.repositoryId }, stack: stack.name, stores: stack.stores.map(({ name, kind }) => ({ name, kind })), sheet },
     [
       `Wrote ${report.config}: the stack ${stack.name} with ${plural(stack.stores.length, 'store')} (${stack.stores.map(({ name }) => name).join(', ')}).`,
       `Made the repository ${report.repository}.`,
       '',
-      'Keep its password in a second place, away from this host: nobody can restore without it, and neither can we.',
+      ...lines,
+      '',
       'Next: holdfast backup',
     ],
   );
+  await sealSheet(session, place);
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import type { Secret } from '../../base/secret.ts';
 import { formatMoment, shortId, table } from '../render/text.ts';
+import { sealSheet, sheetOf } from '../print-sheet.ts';
 import { Session, type CommonOptions } from '../session.ts';
 
 interface NewPassword extends CommonOptions {
@@ -15,6 +16,11 @@ export function addKey(program: Command): void {
   key.command('list').description('Lists the keys.').action(list);
   key.command('add').description('Adds a password.').option(...file).action(add);
   key.command('remove').description('Removes a key; never the one in use.').argument('<id>', 'the id of the key, or its beginning').action(remove);
+  key
+    .command('sheet')
+    .description('Prints the recovery sheet: one page for a safe place, with the address, the key and the commands that bring everything back.')
+    .option('--no-ask', 'do not ask for the password once more')
+    .action(sheet);
   key.command('passwd').description('Replaces the password in use by another.').option(...file).action(passwd);
 }
 
@@ -38,6 +44,15 @@ async function add(options: NewPassword): Promise<void> {
   await using _lock = await repository.lock(false);
   const id = await repository.addKey(password);
   session.answer({ added: id }, [`Added key ${shortId(id)}: the new password opens ${repository.location} too.`]);
+}
+
+async function sheet(options: CommonOptions & { readonly ask: boolean }): Promise<void> {
+  await using session = new Session(options);
+  const place = await session.place();
+  const repository = await session.open(place);
+  const { lines, ...document } = await sheetOf(session, repository, place);
+  session.answer({ ...document, page: lines.join('\n') }, lines);
+  if (options.ask) await sealSheet(session, place);
 }
 
 async function remove(prefix: string, options: CommonOptions): Promise<void> {
