@@ -41,6 +41,12 @@ describe('the configuration of an attached repository', () => {
     expect(parseConfig(text, '/srv/tempo/holdfast.yaml').repositories[0]?.place).toEqual(elsewhere.place);
   });
 
+  it('names a folder by its whole path when the old host had it beside holdfast.yaml', () => {
+    const local: RepositoryPlace = { ...PLACE, place: { kind: 'local', path: '/srv/tempo/backup' } };
+    const { stack } = attachConfig({ folder: '/srv/tempo', text: OLD.replace('/backup', 'backup') }, 'tempo', local, '/root/new');
+    expect(stack.repositories[0]).toMatchObject({ name: 'local', place: { path: '/srv/tempo/backup' } });
+  });
+
   it('has the repository alone when no snapshot carries one', () => {
     const { stack, notes } = attachConfig(undefined, 'tempo', PLACE, '/root/new');
     expect(stack).toMatchObject({ name: 'tempo', stores: [], repositories: [PLACE] });

@@ -42,6 +42,8 @@ function putFirst(document: Document, before: Stack, place: RepositoryPlace, fol
   const wanted = parseDocument(renderRepository(place, folder).join('\n')).contents;
   // An entry of the old host says more than an address can (limits, credentials by reference); only the password is where we were told.
   if (same) document.setIn(['repositories', name, 'password'], formatSecretReference(place.password));
+  // Its path may have been relative to the old folder.
+  if (same && place.place.kind === 'local') document.setIn(['repositories', name, 'path'], place.place.path);
   const entry = same ? repositories.get(name, true) : wanted;
   repositories.delete(name);
   repositories.items.unshift(document.createPair(name, entry));
