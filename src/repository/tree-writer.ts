@@ -19,7 +19,7 @@ export class TreeWriter {
   constructor(core: Core, index: BlobIndex, store: (pack: FilledPack) => Promise<void>) {
     this.#index = index;
     this.#store = store;
-    this.#packer = new Packer('tree', core.cipher, 'auto', Buffer.allocUnsafeSlow(PACK_BUFFER_BYTES));
+    this.#packer = new Packer('tree', core.cipher, 'auto', Buffer.allocUnsafeSlow(PACK_BUFFER_BYTES), 'grow');
   }
 
   /** Stores the tree of these nodes, in byte order of their names, unless the repository has it; answers its id. */

@@ -2,10 +2,13 @@
 import type { RawName } from '../../base/raw-name.ts';
 import type { SealKey } from '../format/cipher.ts';
 import type { PackedBlob } from '../format/pack-header.ts';
+import type { Compression } from '../compress-blob.ts';
 import type { Problem } from '../entry.ts';
 
 export interface UnpackerData {
   readonly key: SealKey;
+  /** The key of the repository that blobs are moved to, when it is another one. */
+  readonly sealKey: SealKey | undefined;
 }
 
 /** A stretch of a pack: a file that the thread reads itself, or bytes that were loaded for it. */
@@ -45,6 +48,13 @@ export interface ComparedFile {
   readonly chunks: readonly { readonly id: string; readonly length: number }[];
 }
 
+/** A blob as it was sealed for its new pack; or why it could not be, and then it has no bytes. */
+export interface MovedBlob {
+  readonly length: number;
+  readonly uncompressedLength: number;
+  readonly problem?: string;
+}
+
 export type UnpackRequest =
   /** Write blobs into files. Files of one chunk are finished at once, the others by `finish`. */
   | {
@@ -59,8 +69,10 @@ export type UnpackRequest =
   /** Read files of this host and compare their contents with the hashes of their chunks. */
   | { readonly kind: 'compare'; readonly files: readonly ComparedFile[] }
   /** Read a whole pack and compare everything in it with its id, its header and the index. */
-  | { readonly kind: 'verify'; readonly range: PackRange; readonly indexed: readonly PackedBlob[] };
+  | { readonly kind: 'verify'; readonly range: PackRange; readonly indexed: readonly PackedBlob[] }
+  /** Put blobs into shared memory from byte `at` on, sealed for another pack; see move-blobs.ts. */
+  | { readonly kind: 'move'; readonly range: PackRange; readonly blobs: readonly PackedBlob[]; readonly into: SharedArrayBuffer; readonly at: number; readonly compression: Compression | undefined };
 
 export type UnpackAnswer =
-  | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[] }
+  | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[]; readonly moved?: readonly MovedBlob[] }
   | { readonly kind: 'error'; readonly code: string; readonly message: string; readonly hint?: string | undefined };

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { ERRORS, HoldfastError, type ErrorCode } from '../../base/errors.ts';
 import { THREAD_LIMITS } from '../../base/garbage.ts';
 import type { Core } from '../core.ts';
+import type { SealKey } from '../format/cipher.ts';
 import { targetError } from './target-error.ts';
 import type { UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
 
@@ -27,11 +28,14 @@ interface Thread {
 
 export class UnpackerPool implements AsyncDisposable {
   readonly #core: Core;
+  readonly #sealKey: SealKey | undefined;
   readonly #threads: Thread[] = [];
   readonly #queue: Job[] = [];
 
-  constructor(core: Core) {
+  /** `sealKey`: of another repository that blobs are moved to. */
+  constructor(core: Core, sealKey?: SealKey) {
     this.#core = core;
+    this.#sealKey = sealKey;
   }
 
   /** Runs a request in a thread. `make` is called when a thread has room, so that what it loads is never far ahead. */
@@ -75,7 +79,7 @@ export class UnpackerPool implements AsyncDisposable {
   }
 
   #start(): Thread {
-    const data: UnpackerData = { key: this.#core.key };
+    const data: UnpackerData = { key: this.#core.key, sealKey: this.#sealKey };
     const worker = new Worker(new URL('./unpacker.ts', import.meta.url), { workerData: data, trackUnmanagedFds: false, resourceLimits: THREAD_LIMITS });
     const thread: Thread = { worker, jobs: new Set(), posted: [] };
     worker.on('message', (answer: UnpackAnswer) => {

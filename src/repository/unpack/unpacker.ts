@@ -4,22 +4,29 @@ import { discarded } from '../../base/garbage.ts';
 import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { openBlob } from '../blob-reader.ts';
 import { sha256 } from '../core.ts';
-import { Cipher } from '../format/cipher.ts';
+import { Cipher, type SealKey } from '../format/cipher.ts';
 import type { PackedBlob } from '../format/pack-header.ts';
 import { Decompressor } from '../format/zstd.ts';
 import type { Problem } from '../entry.ts';
 import { compareFiles } from './compare-files.ts';
 import { FileWriter } from './file-writer.ts';
 import type { PackRange, UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
+import { moveBlobs } from './move-blobs.ts';
 import { PackFiles } from './pack-range.ts';
 import { restoreMetadata } from './restore-metadata.ts';
 import { verifyPack } from './verify-pack.ts';
 
-const { key } = workerData as UnpackerData;
-const cipher = new Cipher({ encrypt: Buffer.from(key.encrypt), macK: Buffer.from(key.macK), macR: Buffer.from(key.macR) });
+const { key, sealKey } = workerData as UnpackerData;
+const cipher = cipherOf(key);
+const target = sealKey && cipherOf(sealKey);
 const decompressor = new Decompressor();
 const packs = new PackFiles();
 const files = new FileWriter();
+
+/** Buffers arrive from the other thread as plain arrays. */
+function cipherOf({ encrypt, macK, macR }: SealKey): Cipher {
+  return new Cipher({ encrypt: Buffer.from(encrypt), macK: Buffer.from(macK), macR: Buffer.from(macR) });
+}
 
 function open(range: PackRange, bytes: Buffer, blob: PackedBlob): Buffer {
   const start = blob.offset - range.offset;
@@ -59,6 +66,11 @@ function openAll({ range, blobs, into }: Extract<UnpackRequest, { kind: 'open' }
   return at;
 }
 
+function move({ range, blobs, into, at, compression }: Extract<UnpackRequest, { kind: 'move' }>): Pick<Done, 'bytes' | 'moved'> {
+  const moved = moveBlobs({ cipher, target, decompressor }, range, packs.read(range), blobs, Buffer.from(into, at), compression);
+  return { bytes: moved.reduce((sum, { length }) => sum + length, 0), moved };
+}
+
 /** A pack that the disk cannot read is a problem of that pack, not the end of the check. */
 function verify({ range, indexed }: Extract<UnpackRequest, { kind: 'verify' }>): { bytes: number; problems: readonly Problem[] } {
   try {
@@ -71,7 +83,9 @@ function verify({ range, indexed }: Extract<UnpackRequest, { kind: 'verify' }>):
   }
 }
 
-function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }> {
+type Done = Extract<UnpackAnswer, { kind: 'done' }>;
+
+function answer(request: UnpackRequest): Done {
   switch (request.kind) {
     case 'write':
       return { kind: 'done', ...write(request) };
@@ -83,6 +97,8 @@ function answer(request: UnpackRequest): Extract<UnpackAnswer, { kind: 'done' }>
       return { kind: 'done', ...compareFiles(request.files, sha256) };
     case 'verify':
       return { kind: 'done', ...verify(request) };
+    case 'move':
+      return { kind: 'done', problems: [], ...move(request) };
   }
 }
 
