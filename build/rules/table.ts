@@ -34,10 +34,11 @@ export const FOLDERS: readonly FolderRule[] = [
   {
     folder: 'source',
     holds: 'what can be backed up',
-    face: ['source', 'open'],
+    face: ['source', 'open', 'prove'],
     testFace: ['suite', 'memory'],
     packages: ['zod'],
   },
+  { folder: 'policy', holds: 'pure decisions with reasons', packages: [] },
   {
     folder: 'stack',
     holds: 'what we were asked to protect',

@@ -61,6 +61,14 @@ export interface ProofLine {
   readonly detail: string;
 }
 
+/** What is told while stored content is proven against its manifest; see prove.ts. */
+export interface ProveRequest {
+  readonly signal: AbortSignal;
+  step(sentence: string): void;
+  /** Bytes of content read since the last call. */
+  progress(bytes: number): void;
+}
+
 export interface RestoreReport {
   /** Where the restored content stands now. */
   readonly target: string;

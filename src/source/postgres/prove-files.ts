@@ -1,0 +1,119 @@
+/** Proves the files of stored databases against their manifest, without a server: every table's COPY text is parsed and counted again. */
+import { createHash, type Hash } from 'node:crypto';
+import { isHoldfastError, messageOf } from '../../base/errors.ts';
+import { fromText, type RawName } from '../../base/raw-name.ts';
+import { CopyRows } from '../../client/postgres/copy-rows.ts';
+import type { SnapshotFiles } from '../../repository/entry.ts';
+import type { ProofLine, ProveRequest, StoreManifest } from '../source.ts';
+import { encodeName } from './file-name.ts';
+import { readDetail, type DatabaseManifest, type PostgresDetail, type TableManifest } from './manifest.ts';
+
+/** Tables that are read at once; two threads unpack. */
+const PARALLEL = 2;
+
+const folderOf = (detail: PostgresDetail, database: DatabaseManifest): string => `/${encodeName(detail.store)}/${database.folder}`;
+
+/** The files of all tables. */
+export function dataFiles(manifest: StoreManifest): readonly RawName[] {
+  const detail = readDetail(manifest);
+  return detail.databases.flatMap((database) => database.tables.map(({ file }) => fromText(`${folderOf(detail, database)}/data/${file}`)));
+}
+
+export async function proveDatabases(manifest: StoreManifest, files: SnapshotFiles, request: ProveRequest): Promise<readonly ProofLine[]> {
+  const detail = readDetail(manifest);
+  const lines: ProofLine[] = [];
+  for (const database of detail.databases) {
+    const folder = folderOf(detail, database);
+    const found = await proveTables(folder, database.tables, files, request);
+    if (database.largeObjects.length > 0) found.push(await attempt('large objects', () => proveLargeObjects(folder, database, files, request)));
+    lines.push(...found.map((line) => (detail.databases.length === 1 ? line : { ...line, subject: `${database.name} ${line.subject}` })));
+  }
+  return lines;
+}
+
+async function proveTables(folder: string, tables: readonly TableManifest[], files: SnapshotFiles, request: ProveRequest): Promise<ProofLine[]> {
+  const lines: ProofLine[] = [];
+  const left = tables.entries();
+  const work = async (): Promise<void> => {
+    const rows = new CopyRows();
+    for (const [number, table] of left) {
+      const subject = `${table.schema}.${table.name}`;
+      request.step(`counting the rows of ${subject}`);
+      lines[number] = await attempt(subject, () => proveTable(rows, fromText(`${folder}/data/${table.file}`), table, files, request));
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, work));
+  return lines;
+}
+
+async function proveTable(rows: CopyRows, path: RawName, table: TableManifest, files: SnapshotFiles, request: ProveRequest): Promise<ProofLine> {
+  const subject = `${table.schema}.${table.name}`;
+  const differs = (detail: string): ProofLine => ({ subject, equal: false, detail });
+  let bytes = 0;
+  rows.begin();
+  for await (const piece of files.read(path)) {
+    request.signal.throwIfAborted();
+    rows.text(piece);
+    bytes += piece.length;
+    request.progress(piece.length);
+  }
+  const counted = rows.fingerprint();
+  if (counted === undefined) return differs('its last row is not ended');
+  if (counted.rows !== table.rows) return differs(`${counted.rows} rows instead of ${table.rows}`);
+  if (bytes !== table.bytes) return differs(`${bytes} bytes instead of ${table.bytes}`);
+  if (counted.sum !== table.fingerprint) return differs(`${counted.rows} rows, but the fingerprint of their content differs`);
+  return { subject, equal: true, detail: `${counted.rows} rows, fingerprint equal` };
+}
+
+/** Damage and what is missing are differences; a storage that fails is not. */
+async function attempt(subject: string, prove: () => Promise<ProofLine>): Promise<ProofLine> {
+  try {
+    return await prove();
+  } catch (error) {
+    if (!isHoldfastError(error, 'repository-damaged', 'path-missing')) throw error;
+    return { subject, equal: false, detail: `cannot be read: ${messageOf(error)}` };
+  }
+}
+
+const CREATE = /^SELECT pg_catalog\.lo_create\((\d+)\);$/;
+const PUT = /^SELECT pg_catalog\.lo_put\((\d+), (\d+), '\\x([0-9a-f]*)'\);$/;
+
+interface CountedObject {
+  readonly hash: Hash;
+  bytes: number;
+}
+
+/** Reads the script that large-object.ts has written, line by line: a line holds at most 512 KiB of an object. */
+async function proveLargeObjects(folder: string, { largeObjects }: DatabaseManifest, files: SnapshotFiles, request: ProveRequest): Promise<ProofLine> {
+  const subject = 'large objects';
+  const counted = new Map<string, CountedObject>();
+  for await (const line of linesOf(files, fromText(`${folder}/large-objects.sql`), request)) {
+    const oid = CREATE.exec(line)?.[1];
+    if (oid !== undefined) counted.set(oid, { hash: createHash('sha256'), bytes: 0 });
+    const [, put = '', at, hex = ''] = PUT.exec(line) ?? [];
+    const object = counted.get(put);
+    if (at === undefined) continue;
+    if (!object || object.bytes !== Number(at)) return { subject, equal: false, detail: `${put} is written out of order` };
+    object.hash.update(hex, 'hex');
+    object.bytes += hex.length / 2;
+  }
+  const wrong = largeObjects.filter(({ oid, bytes, sha256 }) => {
+    const object = counted.get(oid);
+    return object?.bytes !== bytes || object.hash.digest('hex') !== sha256;
+  });
+  const detail = wrong.length === 0 ? `${largeObjects.length} objects, SHA-256 equal` : `of other content: ${wrong.slice(0, 5).map(({ oid }) => oid).join(', ')}`;
+  return { subject, equal: wrong.length === 0 && counted.size === largeObjects.length, detail: counted.size === largeObjects.length ? detail : `${counted.size} instead of ${largeObjects.length}` };
+}
+
+async function* linesOf(files: SnapshotFiles, path: RawName, request: ProveRequest): AsyncGenerator<string> {
+  let rest = '';
+  for await (const piece of files.read(path)) {
+    request.signal.throwIfAborted();
+    request.progress(piece.length);
+    // Of comments only may there be other letters than ASCII; they are passed over.
+    const lines = (rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1')).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+  if (rest !== '') yield rest;
+}
