@@ -1,9 +1,10 @@
 /** Shows the files of a repository as they are inside: how tools and people read the format. */
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, messageOf } from '../base/errors.ts';
 import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
-import { listIds, loadDocument, loadKeyFile, type Core } from './core.ts';
+import { listIds, loadDocument, loadKeyFile, type Core, type DocumentKind } from './core.ts';
 import { encodeDocument } from './format/documents.ts';
+import { isId } from './format/json-shape.ts';
 import { readPackHeader } from './index-loader.ts';
 import type { FileKind } from '../storage/storage.ts';
 
@@ -32,19 +33,34 @@ export async function catFile(core: Core, index: () => Promise<BlobIndex>, kind:
     case 'snapshot':
     case 'index':
     case 'lock':
-      return json(JSON.parse(await loadDocument(core, kind, await complete(core, kind, id))));
+      return await documentFile(core, kind, await complete(core, kind, id));
     case 'pack': {
       const pack = await complete(core, 'pack', id);
       const size = (await core.storage.size({ kind: 'pack', id: pack })) ?? 0;
       return json({ id: pack, size, blobs: await readPackHeader(core, pack, size) });
     }
     case 'tree':
-      return await new BlobReader(core, await index()).read(id, 'tree');
+      return await new BlobReader(core, await index()).read(blobId(id), 'tree');
     case 'blob': {
       const known = await index();
-      return await new BlobReader(core, known).read(id, known.has(id, 'data') ? 'data' : 'tree');
+      return await new BlobReader(core, known).read(blobId(id), known.has(blobId(id), 'data') ? 'data' : 'tree');
     }
   }
+}
+
+async function documentFile(core: Core, kind: DocumentKind, id: string): Promise<Buffer> {
+  const text = await loadDocument(core, kind, id);
+  try {
+    return json(JSON.parse(text));
+  } catch (error) {
+    throw new HoldfastError('repository-damaged', `${kind} ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Blobs are found by their whole id only: the index is a table of hashes. */
+function blobId(id: string): string {
+  if (!isId(id)) throw new HoldfastError('usage', `'${id}' is no id of a blob`, { hint: 'Give all 64 digits; `holdfast cat snapshot` and `cat tree` show ids.' });
+  return id;
 }
 
 function json(value: unknown): Buffer {

@@ -4,8 +4,9 @@ import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
 import type { FileKind, Storage } from '../storage/storage.ts';
 import { Cipher, SealBroken, type SealKey } from './format/cipher.ts';
-import type { ConfigDocument } from './format/documents.ts';
+import { parseConfigDocument, type ConfigDocument } from './format/documents.ts';
 import { openKeyFile, parseKeyFile, type KeyFile } from './format/key-file.ts';
+import { MAX_DOCUMENT, MAX_INDEX, MAX_KEY_FILE } from './format/limits.ts';
 import { degree, isIrreducible, POLYNOMIAL_DEGREE } from './format/polynomial.ts';
 import { decodeUnpacked, encodeUnpacked } from './format/unpacked.ts';
 
@@ -44,7 +45,7 @@ export async function loadChecked(storage: Storage, kind: FileKind, id: string):
 export async function loadDocument(core: Core, kind: DocumentKind, id: string): Promise<string> {
   const sealed = await loadChecked(core.storage, kind, id);
   try {
-    return decodeUnpacked(core.cipher.open(sealed));
+    return decodeUnpacked(core.cipher.open(sealed), kind === 'index' ? MAX_INDEX : MAX_DOCUMENT);
   } catch (error) {
     throw new HoldfastError('repository-damaged', `${kind} ${id.slice(0, 10)} in ${core.storage.location} cannot be decoded: ${messageOf(error)}`, { cause: error });
   }
@@ -68,19 +69,37 @@ export async function listIds(storage: Storage, kind: FileKind): Promise<readonl
 export async function openCore(storage: Storage, password: Secret): Promise<Core> {
   const sealedConfig = await loadConfig(storage);
   const ids = (await listIds(storage, 'key')).slice(0, MAX_KEYS);
+  const unusable: HoldfastError[] = [];
   for (const keyId of ids) {
-    const key = await openKeyFile(await loadKeyFile(storage, keyId), password);
+    // A key file that is damaged keeps nobody out whose password opens another one.
+    const key = await openKey(storage, keyId, password).catch((error: unknown) => {
+      if (!isHoldfastError(error, 'repository-damaged', 'repository-format', 'file-missing')) throw error;
+      unusable.push(error);
+    });
     if (!key) continue;
     const cipher = new Cipher(key);
     const config = parseConfig(storage, openConfig(storage, cipher, sealedConfig));
     return { storage, key, cipher, config, polynomial: BigInt(`0x${config.chunker_polynomial}`), keyId };
   }
+  const [first] = unusable;
+  if (first && unusable.length === ids.length) throw first;
   if (ids.length === 0) {
     throw new HoldfastError('repository-damaged', `${storage.location} has a config but no key`, { hint: 'Bring a file back into its folder `keys` from a copy of the repository.' });
   }
-  throw new HoldfastError('wrong-password', `the password opens none of the ${ids.length === 1 ? 'one key' : `${ids.length} keys`} of ${storage.location}`, {
+  const but = first ? `; ${unusable.length} of them cannot be used (${first.message})` : '';
+  throw new HoldfastError('wrong-password', `the password opens none of the ${ids.length === 1 ? 'one key' : `${ids.length} keys`} of ${storage.location}${but}`, {
     hint: 'Is it the password of this repository? Holdfast has no way around it.',
   });
+}
+
+/** The master key of a key file; undefined when the password is not its own. */
+async function openKey(storage: Storage, id: string, password: Secret): Promise<SealKey | undefined> {
+  const file = await loadKeyFile(storage, id);
+  try {
+    return await openKeyFile(file, password);
+  } catch (error) {
+    throw new HoldfastError('repository-damaged', `key ${id.slice(0, 10)} in ${storage.location} cannot be used: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 async function loadConfig(storage: Storage): Promise<Buffer> {
@@ -97,6 +116,7 @@ async function loadConfig(storage: Storage): Promise<Buffer> {
 export async function loadKeyFile(storage: Storage, id: string): Promise<KeyFile> {
   const bytes = await loadChecked(storage, 'key', id);
   try {
+    if (bytes.length > MAX_KEY_FILE) throw new Error(`${bytes.length} bytes are too many for a key file`);
     return parseKeyFile(bytes.toString('utf8'));
   } catch (error) {
     throw new HoldfastError('repository-format', `key ${id.slice(0, 10)} in ${storage.location} is not understood: ${messageOf(error)}`, { cause: error });
@@ -112,15 +132,25 @@ function openConfig(storage: Storage, cipher: Cipher, sealed: Buffer): string {
   }
 }
 
+/** 54 bits as restic writes them: without leading zeros. */
+const POLYNOMIAL = /^[23][0-9a-f]{13}$/;
+
 function parseConfig(storage: Storage, json: string): ConfigDocument {
-  const config = JSON.parse(json) as Partial<ConfigDocument> & Readonly<Record<string, unknown>>;
-  const refuse = (why: string): HoldfastError =>
-    new HoldfastError('repository-format', `${storage.location}: ${why}`, { hint: 'It may have been made by a newer program.' });
-  if (config.version !== 2) throw refuse(`repository format version ${String(config.version)} is not supported, only version 2`);
-  if (typeof config.id !== 'string' || typeof config.chunker_polynomial !== 'string') throw refuse('the config file lacks fields');
-  const polynomial = BigInt(`0x${config.chunker_polynomial}`);
-  if (degree(polynomial) !== POLYNOMIAL_DEGREE || !isIrreducible(polynomial)) throw refuse('the chunker polynomial is not usable');
+  const refuse = (why: string, cause?: unknown): HoldfastError =>
+    new HoldfastError('repository-format', `${storage.location}: ${why}`, { hint: 'It may have been made by a newer program.', cause });
+  const { chunker = 'rabin', ...config } = readConfig(json, refuse);
+  if (config.version !== 2) throw refuse(`repository format version ${config.version} is not supported, only version 2`);
   // rustic can choose another chunker, whose boundaries we would not draw.
-  if ('chunker' in config && config['chunker'] !== 'rabin') throw refuse(`the chunker '${String(config['chunker'])}' is not supported`);
-  return { version: config.version, id: config.id, chunker_polynomial: config.chunker_polynomial };
+  if (chunker !== 'rabin') throw refuse(`the chunker '${String(chunker)}' is not supported`);
+  const polynomial = POLYNOMIAL.test(config.chunker_polynomial) ? BigInt(`0x${config.chunker_polynomial}`) : 0n;
+  if (degree(polynomial) !== POLYNOMIAL_DEGREE || !isIrreducible(polynomial)) throw refuse('the chunker polynomial is not usable');
+  return config;
+}
+
+function readConfig(json: string, refuse: (why: string, cause?: unknown) => HoldfastError): ReturnType<typeof parseConfigDocument> {
+  try {
+    return parseConfigDocument(json);
+  } catch (error) {
+    throw refuse(`the config file is not understood: ${messageOf(error)}`, error);
+  }
 }

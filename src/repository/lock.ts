@@ -6,9 +6,9 @@
 import * as os from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import { sleep } from '../base/clock.ts';
-import { HoldfastError, isHoldfastError, systemCode } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../base/errors.ts';
 import { loadDocument, listIds, saveDocument, type Core } from './core.ts';
-import { encodeDocument, type LockDocument } from './format/documents.ts';
+import { encodeDocument, parseLock, type LockDocument } from './format/documents.ts';
 import { formatDate, parseTime } from './format/go-time.ts';
 
 const REFRESH_MS = 5 * 60_000;
@@ -106,10 +106,11 @@ async function refuseConflicts(core: Core, { exclusive, clock }: LockOptions, ow
 /** A lock that vanished between listing and reading was released: undefined. */
 async function readLock(core: Core, id: string): Promise<LockDocument | undefined> {
   try {
-    return JSON.parse(await loadDocument(core, 'lock', id)) as LockDocument;
+    return parseLock(await loadDocument(core, 'lock', id));
   } catch (error) {
     if (isHoldfastError(error, 'file-missing')) return undefined;
-    throw error;
+    if (isHoldfastError(error)) throw error;
+    throw new HoldfastError('repository-damaged', `lock ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error });
   }
 }
 

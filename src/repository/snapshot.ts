@@ -1,7 +1,7 @@
 /** Snapshots: found by id, by `latest` and by tags. */
 import { HoldfastError, messageOf } from '../base/errors.ts';
 import { listIds, loadDocument, type Core } from './core.ts';
-import type { SnapshotDocument } from './format/documents.ts';
+import { parseSnapshot, type SnapshotDocument } from './format/documents.ts';
 import type { ArchiveResult } from './archive.ts';
 import { formatDate, parseTime } from './format/go-time.ts';
 
@@ -19,9 +19,7 @@ export async function listSnapshots(core: Core): Promise<readonly Snapshot[]> {
 async function loadSnapshot(core: Core, id: string): Promise<SnapshotDocument> {
   const json = await loadDocument(core, 'snapshot', id);
   try {
-    const document = JSON.parse(json) as SnapshotDocument;
-    parseTime(document.time);
-    return document;
+    return parseSnapshot(json);
   } catch (error) {
     throw new HoldfastError('repository-damaged', `snapshot ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error });
   }

@@ -59,7 +59,7 @@ const UNQUOTED: Readonly<Record<string, number>> = { a: 7, b: 8, f: 12, n: 10, r
 /** `\u` takes four digits and `\U` eight, so case counts. */
 const ESCAPE = /\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/gs;
 
-/** The raw name that was quoted; the inverse of strconv.Quote. */
+/** The raw name that was quoted; the inverse of strconv.Quote. Throws Error on an escape of what is no character, and no byte. */
 export function parseGoName(quoted: string): RawName {
   if (PLAIN.test(quoted)) return quoted;
   const parts: Buffer[] = [];
@@ -75,8 +75,18 @@ export function parseGoName(quoted: string): RawName {
 function unescape(escape: string): Buffer {
   const kind = escape.charAt(0);
   if (kind === 'x' && escape.length === 3) return Buffer.from([Number.parseInt(escape.slice(1), 16)]);
-  if ((kind === 'u' || kind === 'U') && escape.length > 1) return Buffer.from(String.fromCodePoint(Number.parseInt(escape.slice(1), 16)));
-  if (escape.length === 3) return Buffer.from([Number.parseInt(escape, 8)]);
+  if ((kind === 'u' || kind === 'U') && escape.length > 1) return Buffer.from(character(Number.parseInt(escape.slice(1), 16)));
+  if (escape.length === 3) return octal(Number.parseInt(escape, 8));
   const control = UNQUOTED[kind];
   return control === undefined ? Buffer.from(escape) : Buffer.from([control]);
+}
+
+function character(code: number): string {
+  if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) throw new Error(`a name with the escape of ${code.toString(16)}, which is no character`);
+  return String.fromCodePoint(code);
+}
+
+function octal(byte: number): Buffer {
+  if (byte > 0xff) throw new Error(`a name with the escape of ${byte.toString(8)}, which is no byte`);
+  return Buffer.from([byte]);
 }

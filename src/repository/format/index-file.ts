@@ -1,5 +1,6 @@
 /** Index files (restic design.rst, "Indexing"): which blob lies where in which pack. */
-import type { BlobType, PackedBlob } from './pack-header.ts';
+import { isId, isObject, parseObject } from './json-shape.ts';
+import { blobFault, type PackedBlob } from './pack-header.ts';
 
 export interface IndexedPack {
   readonly id: string;
@@ -21,25 +22,23 @@ export function encodeIndex(packs: readonly string[]): string {
   return `{"packs":[${packs.join(',')}]}\n`;
 }
 
-interface IndexDocument {
-  readonly packs: readonly {
-    readonly id: string;
-    readonly blobs: readonly { id: string; type: BlobType; offset: number; length: number; uncompressed_length?: number }[];
-  }[];
+/** The packs of an index file. Throws Error when the document is none, or names what no pack can hold. */
+export function parseIndex(json: string): readonly IndexedPack[] {
+  const { packs } = parseObject(json, 'an index');
+  if (!Array.isArray(packs)) throw new Error('an index without packs');
+  return packs.map((pack: unknown) => {
+    if (!isObject(pack) || !isId(pack['id']) || !Array.isArray(pack['blobs'])) throw new Error('an index with a pack that is none');
+    return { id: pack['id'], blobs: pack['blobs'].map(parseBlob) };
+  });
 }
 
-/** The packs of an index file. Throws when the document is none. */
-export function parseIndex(json: string): readonly IndexedPack[] {
-  const document = JSON.parse(json) as Partial<IndexDocument>;
-  if (!Array.isArray(document.packs)) throw new Error('an index without packs');
-  return (document as IndexDocument).packs.map((pack) => ({
-    id: pack.id,
-    blobs: pack.blobs.map((blob) => ({
-      id: blob.id,
-      type: blob.type,
-      offset: blob.offset,
-      length: blob.length,
-      uncompressedLength: blob.uncompressed_length ?? 0,
-    })),
-  }));
+function parseBlob(blob: unknown): PackedBlob {
+  if (!isObject(blob)) throw new Error('an index with a blob that is none');
+  const { id, type, offset, length, uncompressed_length: uncompressedLength = 0 } = blob;
+  if (!isId(id) || (type !== 'data' && type !== 'tree')) throw new Error('an index with a blob that is none');
+  if (typeof offset !== 'number' || typeof length !== 'number' || typeof uncompressedLength !== 'number') throw new Error(`an index without the place of blob ${id.slice(0, 10)}`);
+  const parsed: PackedBlob = { id, type, offset, length, uncompressedLength };
+  const fault = blobFault(parsed);
+  if (fault !== undefined) throw new Error(fault);
+  return parsed;
 }

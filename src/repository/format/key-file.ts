@@ -2,7 +2,9 @@
 import { randomBytes, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { Secret } from '../../base/secret.ts';
-import { Cipher, SealBroken, type SealKey } from './cipher.ts';
+import { Cipher, SEAL_OVERHEAD, SealBroken, type SealKey } from './cipher.ts';
+import { isObject, isUint, optional, parseObject, textOf, type JsonObject } from './json-shape.ts';
+import { MAX_SCRYPT_MEMORY, MAX_SCRYPT_WORK } from './limits.ts';
 
 /** The JSON of a key file, field by field. */
 export interface KeyFile {
@@ -59,24 +61,46 @@ export async function createKeyFile(
   return { ...who, kdf: 'scrypt', ...cost, salt: salt.toString('base64'), data };
 }
 
-/** Throws when the JSON is no key file that this version can use. */
+/** Throws when the JSON is no key file that this version can use, or one that asks scrypt for more than any machine should give. */
 export function parseKeyFile(json: string): KeyFile {
-  const key = JSON.parse(json) as Partial<KeyFile>;
-  if (key.kdf !== 'scrypt') throw new Error(`unknown key derivation '${String(key.kdf)}'`);
-  const complete = typeof key.N === 'number' && typeof key.r === 'number' && typeof key.p === 'number';
-  if (!complete || typeof key.salt !== 'string' || typeof key.data !== 'string') throw new Error('fields are missing');
-  return key as KeyFile;
+  const key = parseObject(json, 'the key file');
+  const kdf = textOf(key, 'kdf');
+  if (kdf !== 'scrypt') throw new Error(`unknown key derivation '${kdf.slice(0, 40)}'`);
+  const salt = textOf(key, 'salt');
+  const data = textOf(key, 'data');
+  if (Buffer.from(salt, 'base64').length !== SALT_BYTES) throw new Error(`its salt has not ${SALT_BYTES} bytes`);
+  if (Buffer.from(data, 'base64').length <= SEAL_OVERHEAD) throw new Error('its sealed master key is cut short');
+  const { created = '', username = '', hostname = '' } = { ...optional(key, 'created', textOf), ...optional(key, 'username', textOf), ...optional(key, 'hostname', textOf) };
+  return { created, username, hostname, kdf, ...costOf(key), salt, data };
 }
 
-/** The master key, or undefined when the password is not this key's. */
+function costOf(key: JsonObject): KeyCost {
+  const { N, r, p } = key;
+  if (!isUint(N) || !isUint(r) || !isUint(p) || N < 2 || r < 1 || p < 1 || !Number.isInteger(Math.log2(N))) throw new Error('its N, r and p are none that scrypt takes');
+  if (128 * N * r > MAX_SCRYPT_MEMORY || N * r * p > MAX_SCRYPT_WORK) throw new Error(`its N, r and p (${N}, ${r}, ${p}) ask for more memory or time than any program that makes keys`);
+  return { N, r, p };
+}
+
+/** The master key, or undefined when the password is not this key's. Throws Error when what it opens is none. */
 export async function openKeyFile(key: KeyFile, password: Secret): Promise<SealKey | undefined> {
   const cipher = await passwordCipher(password, Buffer.from(key.salt, 'base64'), key);
   try {
-    const plain = JSON.parse(cipher.open(Buffer.from(key.data, 'base64')).toString()) as { mac: { k: string; r: string }; encrypt: string };
-    const bytes = (text: string): Buffer => Buffer.from(text, 'base64');
-    return { encrypt: bytes(plain.encrypt), macK: bytes(plain.mac.k), macR: bytes(plain.mac.r) };
+    return parseMasterKey(cipher.open(Buffer.from(key.data, 'base64')).toString('utf8'));
   } catch (error) {
     if (error instanceof SealBroken) return undefined;
     throw error;
   }
+}
+
+function parseMasterKey(json: string): SealKey {
+  const plain = parseObject(json, 'the master key');
+  const { mac } = plain;
+  if (!isObject(mac)) throw new Error('the master key has no MAC key');
+  const bytes = (object: JsonObject, field: string, length: number): Buffer => {
+    const found = Buffer.from(textOf(object, field), 'base64');
+    // restic refuses keys of zeros, too: they are what a broken random generator gives.
+    if (found.length !== length || found.every((byte) => byte === 0)) throw new Error(`the part '${field}' of the master key is not usable`);
+    return found;
+  };
+  return { encrypt: bytes(plain, 'encrypt', 32), macK: bytes(mac, 'k', 16), macR: bytes(mac, 'r', 16) };
 }

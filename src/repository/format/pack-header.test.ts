@@ -42,7 +42,7 @@ describe('zstd frames', () => {
     const decompressor = new Decompressor();
     for (const text of ['', 'a', 'holdfast '.repeat(10_000), 'x']) {
       const frame = Buffer.from(compressor.compress(Buffer.from(text)));
-      expect(decompressFrame(frame).toString()).toBe(text);
+      expect(decompressFrame(frame, 1 << 20).toString()).toBe(text);
       expect(decompressor.decompress(frame, text.length).toString()).toBe(text);
     }
   });

@@ -1,4 +1,6 @@
 /** The table at the end of a pack (restic design.rst, "Pack Format"). */
+import { SEAL_OVERHEAD } from './cipher.ts';
+import { MAX_DATA_BLOB, MAX_TREE_BLOB } from './limits.ts';
 
 export type BlobType = 'data' | 'tree';
 
@@ -34,6 +36,18 @@ export function encodePackHeader(blobs: readonly PackedBlob[]): Buffer {
   return header.subarray(0, at);
 }
 
+/**
+ * What is wrong with the numbers of a blob, wherever they were read; undefined when nothing is. An end beyond 4 GiB has no place in
+ * the format, and a size beyond the limits would only exhaust memory (limits.ts).
+ */
+export function blobFault({ type, offset, length, uncompressedLength }: PackedBlob): string | undefined {
+  const most = type === 'tree' ? MAX_TREE_BLOB : MAX_DATA_BLOB;
+  const whole = Number.isInteger(offset) && Number.isInteger(length) && Number.isInteger(uncompressedLength);
+  if (!whole || offset < 0 || length < SEAL_OVERHEAD || uncompressedLength < 0 || offset + length >= 2 ** 32) return `a blob of ${length} bytes at ${offset} is not possible`;
+  if (uncompressedLength > most || length > most + SEAL_OVERHEAD) return `a ${type} blob of ${Math.max(uncompressedLength, length)} bytes is larger than any that is supported`;
+  return undefined;
+}
+
 /** The blobs that a decrypted header lists; throws when it is malformed. */
 export function parsePackHeader(header: Buffer): readonly PackedBlob[] {
   const blobs: PackedBlob[] = [];
@@ -44,13 +58,16 @@ export function parsePackHeader(header: Buffer): readonly PackedBlob[] {
     const size = kind >= 2 ? COMPRESSED_ENTRY : PLAIN_ENTRY;
     if (at + size > header.length) throw new Error('the last entry is cut short');
     const length = header.readUInt32LE(at + 1);
-    blobs.push({
+    const blob: PackedBlob = {
       id: header.toString('hex', at + size - 32, at + size),
       type: kind & 1 ? 'tree' : 'data',
       offset,
       length,
       uncompressedLength: kind >= 2 ? header.readUInt32LE(at + 5) : 0,
-    });
+    };
+    const fault = kind >= 2 && blob.uncompressedLength === 0 ? 'a compressed blob of no bytes is not possible' : blobFault(blob);
+    if (fault !== undefined) throw new Error(fault);
+    blobs.push(blob);
     offset += length;
     at += size;
   }

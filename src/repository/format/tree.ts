@@ -5,6 +5,8 @@ import { isUtf8 } from 'node:buffer';
 import { goName, goString, parseGoName } from './go-json.ts';
 import { toGoMode } from './go-mode.ts';
 import { formatTime } from './go-time.ts';
+import { isObject } from './json-shape.ts';
+import { checkNodes } from './tree-shape.ts';
 
 export type NodeType = 'file' | 'dir' | 'symlink' | 'dev' | 'chardev' | 'fifo' | 'socket' | 'irregular';
 
@@ -33,13 +35,16 @@ export interface TreeNode {
   readonly subtree?: string;
 }
 
-/** The nodes of a tree blob. Keys that are not known are kept out of the way, as restic does. */
+/**
+ * The nodes of a tree blob, in byte order of their names. Keys that are not known are passed over, as restic does. Throws Error for
+ * what no program writes that means well: names that lead elsewhere or occur twice, wrong types, ids that are none.
+ */
 export function parseTree(bytes: Uint8Array): readonly TreeNode[] {
   const document: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
-  if (typeof document !== 'object' || document === null || !('nodes' in document)) throw new Error('a tree without nodes');
-  if (document.nodes === null) return [];
-  if (!Array.isArray(document.nodes)) throw new Error('the nodes of a tree are no list');
-  return document.nodes as readonly TreeNode[];
+  if (!isObject(document) || !Object.hasOwn(document, 'nodes')) throw new Error('a tree without nodes');
+  const nodes = document['nodes'] ?? [];
+  if (!Array.isArray(nodes)) throw new Error('the nodes of a tree are no list');
+  return checkNodes(nodes);
 }
 
 export function nodeName(node: TreeNode): RawName {

@@ -11,10 +11,11 @@ export function encodeUnpacked(json: string): Buffer {
   return Buffer.concat([Buffer.from([VERSION_2]), compressor.compress(Buffer.from(json))]);
 }
 
-/** The JSON text; throws on an encoding that is not known. */
-export function decodeUnpacked(plain: Buffer): string {
+/** The JSON text; throws on an encoding that is not known, and on more than `most` bytes. */
+export function decodeUnpacked(plain: Buffer, most: number): string {
   const first = plain[0];
-  if (first === VERSION_2) return decompressFrame(plain.subarray(1)).toString('utf8');
-  if (first !== undefined && OPENERS.includes(first)) return plain.toString('utf8');
-  throw new Error(`unknown encoding ${first}`);
+  if (first === VERSION_2) return decompressFrame(plain.subarray(1), most).toString('utf8');
+  if (first === undefined || !OPENERS.includes(first)) throw new Error(`unknown encoding ${first}`);
+  if (plain.length > most) throw new Error(`${plain.length} bytes are more than the ${most} that it may have`);
+  return plain.toString('utf8');
 }

@@ -79,7 +79,7 @@ export class Decompressor {
 
   /** Throws when the frame is damaged or does not hold exactly `length` bytes. */
   decompress(frame: Uint8Array, length: number): Buffer {
-    if (!this.#driven) return exactly(decompressFrame(frame), length);
+    if (!this.#driven) return exactly(decompressFrame(frame, length + 1), length);
     if (this.#output.length <= length) this.#output = Buffer.allocUnsafeSlow(Math.max(length + 1, 1 << 16));
     const { handle, state } = this.#driven;
     // One byte of room more than promised, so that a frame that is too long shows.
@@ -104,7 +104,7 @@ function exactly(bytes: Buffer, length: number): Buffer {
   return bytes;
 }
 
-/** Unpacks one frame of unknown length (indexes, snapshots). */
-export function decompressFrame(frame: Uint8Array): Buffer {
-  return zlib.zstdDecompressSync(frame, { params: { [ZSTD_d_windowLogMax]: WINDOW_LOG_MAX } });
+/** Unpacks one frame of unknown length (indexes, snapshots). Throws when it holds more than `most` bytes, before it has unpacked more. */
+export function decompressFrame(frame: Uint8Array, most: number): Buffer {
+  return zlib.zstdDecompressSync(frame, { params: { [ZSTD_d_windowLogMax]: WINDOW_LOG_MAX }, maxOutputLength: most });
 }
