@@ -22,7 +22,12 @@ export interface DurableOptions {
   readonly mode?: number;
   /** Mode after the rename, for files that must never change again. */
   readonly finalMode?: number;
+  /** Told of bytes as they are written, and waited for when it answers a promise. */
+  wrote?(bytes: number): Promise<void> | undefined;
 }
+
+/** How much is written before `wrote` hears of it. */
+const PIECE_BYTES = 1 << 20;
 
 /**
  * Writes a file so that at every moment either nothing or the whole content stands under its name: temporary file beside it,
@@ -33,7 +38,7 @@ export async function writeDurably(file: string, bytes: Uint8Array, options: Dur
   const handle = await fs.open(temporary, 'wx', options.mode ?? 0o600);
   try {
     try {
-      await writeAll(handle, bytes);
+      await writeAll(handle, bytes, options);
       await handle.sync();
     } finally {
       await handle.close();
@@ -47,11 +52,28 @@ export async function writeDurably(file: string, bytes: Uint8Array, options: Dur
   await syncFolder(path.dirname(file));
 }
 
-async function writeAll(handle: fs.FileHandle, bytes: Uint8Array): Promise<void> {
+async function writeAll(handle: fs.FileHandle, bytes: Uint8Array, { wrote }: DurableOptions = {}): Promise<void> {
+  const most = wrote ? PIECE_BYTES : bytes.length;
   let done = 0;
   while (done < bytes.length) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, done);
+    const { bytesWritten } = await handle.write(bytes, done, Math.min(most, bytes.length - done), done);
     done += bytesWritten;
+    await wrote?.(bytesWritten);
+  }
+}
+
+/**
+ * Writes what can be had again, as a cache: whole under its name or not at all for those who read meanwhile, but without waiting
+ * for the disk. After a power cut it may be there with any content; its readers must be able to tell.
+ */
+export async function writeReplaceable(file: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${file}-tmp-${randomBytes(6).toString('hex')}`;
+  try {
+    await fs.writeFile(temporary, bytes, { flag: 'wx', mode: 0o600 });
+    await fs.rename(temporary, file);
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
   }
 }
 

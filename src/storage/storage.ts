@@ -26,7 +26,10 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** Told of bytes as they pass over the wire, up or down. A returned promise is waited for before more are sent or read. */
   moved?(bytes: number): Promise<void> | undefined;
-  /** The file is metadata that will be read again and again (trees): a cache keeps the whole of it. */
+  /**
+   * The file is metadata that will be read again and again (trees): a cache keeps the whole of it. `false`: the answer must come
+   * from the storage itself, as when what was written is read back.
+   */
   readonly keep?: boolean | undefined;
 }
 
@@ -83,6 +86,17 @@ export interface Storage {
   keptUntil?(file: StoredFile, call?: Call): Promise<Date | undefined>;
   /** For how many days `save` locks; undefined when it does not. */
   readonly keepDays?: number;
+
+  /**
+   * Stores the bytes only where nothing has this name yet, as the storage itself judges at one moment; false when something has.
+   * Throws as `save` does.
+   */
+  saveNew?(file: StoredFile, bytes: Uint8Array, call?: Call): Promise<boolean>;
+
+  /** What the clock of the storage's host shows. */
+  serverTime?(call?: Call): Promise<Date>;
+  /** Bytes that can still be stored; undefined when the storage does not say. */
+  freeBytes?(call?: Call): Promise<number | undefined>;
 
   /** Removes what unfinished writes from before this moment have left (temporary files, unfinished uploads); answers how many. */
   sweep?(before: Date, call?: Call): Promise<number>;
