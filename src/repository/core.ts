@@ -14,7 +14,7 @@ import { decodeUnpacked, encodeUnpacked } from './format/unpacked.ts';
 const MAX_KEYS = 20;
 
 /** The kinds of files whose content is sealed JSON. */
-export type DocumentKind = 'snapshot' | 'index' | 'lock';
+export type DocumentKind = 'snapshot' | 'index' | 'lock' | 'proof';
 
 export interface Core {
   readonly storage: Storage;

@@ -20,6 +20,7 @@ import { randomPolynomial } from './format/polynomial.ts';
 import { loadReaderIndex, readForWriting, writerIndex, type WriterIndex, type WriterReading } from './index-loader.ts';
 import { addKey, changePassword, listKeys, readKey, removeKey, type KeyInfo } from './key-ring.ts';
 import { acquireLock, acquireReadLock, type Lock } from './lock.ts';
+import { listProofs, saveProof, type ProofDocument, type Proofs } from './proof.ts';
 import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
 import { StoredFiles } from './snapshot-files.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
@@ -29,6 +30,7 @@ export type { ArchiveResult } from './archive.ts';
 export type { CheckReport, ReadData } from './check.ts';
 export type { KeyInfo } from './key-ring.ts';
 export type { Compression } from './packer.ts';
+export { proofsOf, type Proof, type ProofDocument, type Proofs } from './proof.ts';
 export { findById, tagValue, type Snapshot } from './snapshot.ts';
 export type { StoredFiles } from './snapshot-files.ts';
 
@@ -95,6 +97,20 @@ export class Repository {
     const id = await saveDocument(this.#core, 'snapshot', encodeDocument(document));
     await loadDocument(this.#core, 'snapshot', id);
     return id;
+  }
+
+  /** What verifications have found; see proof.ts. */
+  async proofs(): Promise<Proofs> {
+    return await listProofs(this.#core);
+  }
+
+  async saveProof(proof: ProofDocument): Promise<string> {
+    return await saveProof(this.#core, proof);
+  }
+
+  /** Removes the file of a snapshot or of a proof; one that is not there is no error. Throws `storage-denied`, `storage-kept`. Needs an exclusive lock. */
+  async remove(kind: 'snapshot' | 'proof', id: string): Promise<void> {
+    await this.#core.storage.remove({ kind, id });
   }
 
   /** The files of a snapshot, for as long as the result is not disposed. Needs the snapshot to have been listed before. */

@@ -4,6 +4,7 @@ import { toText, type RawName } from '../base/raw-name.ts';
 import { compareTree } from './compare-tree.ts';
 import type { Comparison, ExtractOptions, ExtractReport, ListedFile, SnapshotFiles } from './entry.ts';
 import { extract } from './extract.ts';
+import { proveTree, type ContentProof, type ProveContentOptions } from './proof-content.ts';
 import { modeText } from './format/go-mode.ts';
 import { linkTarget, nodeName, type TreeNode } from './format/tree.ts';
 import { readContent } from './unpack/read-content.ts';
@@ -26,6 +27,8 @@ export class StoredFiles implements SnapshotFiles {
   readonly snapshotId: string;
   readonly #source: UnpackSource;
   readonly #root: TreeNode;
+  /** The folders on the way to what was looked up last: a database has thousands of files in one. */
+  #way: readonly (readonly [string, readonly TreeNode[]])[] = [];
 
   constructor(source: UnpackSource, snapshot: Snapshot) {
     this.snapshotId = snapshot.id;
@@ -55,12 +58,17 @@ export class StoredFiles implements SnapshotFiles {
   /** The node at a path. Throws `path-missing`. */
   async #node(path: RawName): Promise<TreeNode> {
     let node = this.#root;
+    const way: (readonly [string, readonly TreeNode[]])[] = [];
     for (const name of path.split('/').filter((part) => part !== '')) {
       if (node.type !== 'dir' || node.subtree === undefined) throw this.#missing(path, 'is not in the snapshot');
-      const found = (await this.#source.blobs.tree(node.subtree)).find((child) => nodeName(child) === name);
+      const tree = node.subtree;
+      const nodes = this.#way.find(([known]) => known === tree)?.[1] ?? (await this.#source.blobs.tree(tree));
+      way.push([tree, nodes]);
+      const found = nodes.find((child) => nodeName(child) === name);
       if (!found) throw this.#missing(path, 'is not in the snapshot');
       node = found;
     }
+    this.#way = way;
     return node;
   }
 
@@ -82,6 +90,11 @@ export class StoredFiles implements SnapshotFiles {
 
   async compare(path: RawName, target: RawName, options: ExtractOptions): Promise<Comparison> {
     return await compareTree(this.#source, await this.#node(path), target, { ...options, contents: true });
+  }
+
+  /** Reads and compares everything that the snapshot needs; see proof-content.ts. */
+  async prove(options: ProveContentOptions): Promise<ContentProof> {
+    return await proveTree(this.#source, this.#root.subtree ?? '', options);
   }
 
   #missing(path: RawName, what: string): HoldfastError {

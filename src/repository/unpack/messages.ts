@@ -70,6 +70,8 @@ export type UnpackRequest =
   | { readonly kind: 'compare'; readonly files: readonly ComparedFile[] }
   /** Read a whole pack and compare everything in it with its id, its header and the index. */
   | { readonly kind: 'verify'; readonly range: PackRange; readonly indexed: readonly PackedBlob[] }
+  /** Know that blobs are whole; each that is not is a problem, whose subject is its id. */
+  | { readonly kind: 'prove'; readonly range: PackRange; readonly blobs: readonly PackedBlob[] }
   /** Put blobs into shared memory from byte `at` on, sealed for another pack; see move-blobs.ts. */
   | { readonly kind: 'move'; readonly range: PackRange; readonly blobs: readonly PackedBlob[]; readonly into: SharedArrayBuffer; readonly at: number; readonly compression: Compression | undefined };
 

@@ -1,7 +1,7 @@
 /** A thread that opens packs: decrypts, unpacks and compares the hash of every blob, then writes it, hands it over, or just knows that it is whole. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { discarded } from '../../base/garbage.ts';
-import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { openBlob } from '../blob-reader.ts';
 import { sha256 } from '../core.ts';
 import { Cipher, type SealKey } from '../format/cipher.ts';
@@ -66,6 +66,35 @@ function openAll({ range, blobs, into }: Extract<UnpackRequest, { kind: 'open' }
   return at;
 }
 
+/** A stretch that the disk cannot read is tried blob by blob: one bad sector is not the end of its neighbours. */
+function prove({ range, blobs }: Extract<UnpackRequest, { kind: 'prove' }>): Pick<Done, 'bytes' | 'problems'> {
+  const problems: Problem[] = [];
+  const damaged = (blob: PackedBlob, error: unknown): void => void problems.push({ subject: blob.id, kind: 'changed', message: messageOf(error) });
+  let whole: Buffer | undefined;
+  try {
+    whole = packs.read(range);
+  } catch (error) {
+    if (!isHoldfastError(error, 'repository-damaged')) throw error;
+    packs.close();
+  }
+  for (const blob of blobs) {
+    try {
+      if (whole) open(range, whole, blob);
+      else open({ ...range, offset: blob.offset }, packs.read(part(range, blob)), blob);
+    } catch (error) {
+      if (!isHoldfastError(error, 'repository-damaged')) throw error;
+      damaged(blob, error);
+    }
+  }
+  return { bytes: range.length, problems };
+}
+
+/** The stretch of one blob only. */
+function part(range: PackRange, { offset, length }: PackedBlob): PackRange {
+  const { pack, path, bytes } = range;
+  return { pack, offset, length, ...(path === undefined ? {} : { path }), ...(bytes ? { bytes: bytes.subarray(offset - range.offset, offset - range.offset + length) } : {}) };
+}
+
 function move({ range, blobs, into, at, compression }: Extract<UnpackRequest, { kind: 'move' }>): Pick<Done, 'bytes' | 'moved'> {
   const moved = moveBlobs({ cipher, target, decompressor }, range, packs.read(range), blobs, Buffer.from(into, at), compression);
   return { bytes: moved.reduce((sum, { length }) => sum + length, 0), moved };
@@ -97,6 +126,8 @@ function answer(request: UnpackRequest): Done {
       return { kind: 'done', ...compareFiles(request.files, sha256) };
     case 'verify':
       return { kind: 'done', ...verify(request) };
+    case 'prove':
+      return { kind: 'done', ...prove(request) };
     case 'move':
       return { kind: 'done', problems: [], ...move(request) };
   }
