@@ -17,13 +17,13 @@ export interface FolderRule {
 /** The order of the house, from the ground up. Only folders that exist have a line. */
 export const FOLDERS: readonly FolderRule[] = [
   { folder: 'base', holds: 'errors, clock, secret, files: what everything stands on', packages: ['koffi'] },
-  { folder: 'client', holds: 'protocols we speak, with no opinion about backups', packages: ['pg', '@electric-sql/pglite-tools', 'ssh2'] },
+  { folder: 'client', holds: 'protocols we speak, with no opinion about backups', packages: ['pg', '@electric-sql/pglite-tools', 'ssh2', '@aws-sdk/client-s3', '@smithy/node-http-handler'] },
   {
     folder: 'storage',
     holds: 'where the files of a repository live',
     face: ['storage', 'open', 'place'],
     testFace: ['memory', 'faulty', 'suite'],
-    packages: ['@aws-sdk/client-s3', '@aws-sdk/lib-storage', '@smithy/node-http-handler'],
+    packages: ['@aws-sdk/client-s3'],
   },
   {
     folder: 'repository',

@@ -1,4 +1,5 @@
 /** From a place to a storage, with the care that its kind needs. Adapters are loaded when they are needed. */
+import { systemClock } from '../base/clock.ts';
 import type { Secret } from '../base/secret.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { LocalStorage } from './local.ts';
@@ -31,6 +32,10 @@ async function openAdapter(place: StoragePlace<Secret>): Promise<Storage> {
   switch (place.kind) {
     case 'local':
       return await Promise.resolve(new LocalStorage(place.path));
+    case 's3': {
+      const { S3Storage } = await import('./s3.ts');
+      return new S3Storage(place, systemClock);
+    }
     default:
       throw new HoldfastError('usage', `repositories of the kind '${place.kind}:' are not supported by this version`);
   }
