@@ -45,13 +45,13 @@ export class Lock implements AsyncDisposable {
   async #refresh(): Promise<void> {
     const old = this.#id;
     this.#id = await writeLock(this.#core, this.#options);
-    await this.#core.storage.remove({ kind: 'lock', id: old });
+    await removeLock(this.#core, old);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await this.#refreshing;
-    await this.#core.storage.remove({ kind: 'lock', id: this.#id });
+    await removeLock(this.#core, this.#id);
   }
 }
 
@@ -63,10 +63,22 @@ export async function acquireLock(core: Core, options: LockOptions): Promise<Loc
     await Promise.all([sleep(SETTLE_MS), options.meanwhile?.()]);
     await refuseConflicts(core, options, id);
   } catch (error) {
-    await core.storage.remove({ kind: 'lock', id });
+    await removeLock(core, id);
     throw error;
   }
   return new Lock(core, options, id);
+}
+
+/**
+ * Removes a lock. Credentials that may only add cannot; then it stays, is stale as soon as its process is gone or half an hour has
+ * passed, and whoever may remove files clears it away. That must not fail a backup that is complete.
+ */
+async function removeLock(core: Core, id: string): Promise<void> {
+  try {
+    await core.storage.remove({ kind: 'lock', id });
+  } catch (error) {
+    if (!isHoldfastError(error, 'storage-denied', 'storage-kept')) throw error;
+  }
 }
 
 /**
@@ -77,7 +89,7 @@ export async function acquireReadLock(core: Core, options: Omit<LockOptions, 'ex
   try {
     return await acquireLock(core, { ...options, exclusive: false });
   } catch (error) {
-    if (!isHoldfastError(error, 'storage-full', 'storage-failed')) throw error;
+    if (!isHoldfastError(error, 'storage-full', 'storage-failed', 'storage-denied')) throw error;
     return { [Symbol.asyncDispose]: () => Promise.resolve() };
   }
 }
@@ -98,7 +110,7 @@ async function refuseConflicts(core: Core, { exclusive, clock }: LockOptions, ow
     if (!lock) continue;
     if (isStale(lock, clock)) {
       // Its process is gone or silent for half an hour; leaving the file would stop restic, which does not look.
-      await core.storage.remove({ kind: 'lock', id });
+      await removeLock(core, id);
     } else if (exclusive || lock.exclusive) throw lockedBy(core, lock);
   }
 }

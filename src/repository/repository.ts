@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import * as os from 'node:os';
 import { localAccounts } from '../base/accounts.ts';
 import type { Clock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Storage } from '../storage/storage.ts';
 import { archive, type ArchiveOptions, type ArchiveResult } from './archive.ts';
@@ -183,15 +183,21 @@ export async function createRepository(storage: Storage, password: Secret, clock
   return await openRepository(storage, password, clock);
 }
 
-/** A bucket's life cycle may have eaten the config alone: keys and snapshots count too. */
+/** A bucket's life cycle may have eaten the config alone: keys and snapshots count too. Where there is no bucket yet there is nothing. */
 async function refuseExisting(storage: Storage): Promise<void> {
+  const found = await firstFile(storage).catch((error: unknown) => {
+    if (isHoldfastError(error, 'repository-missing')) return undefined;
+    throw error;
+  });
+  if (found === undefined) return;
+  throw new HoldfastError('repository-exists', `there is a repository at ${storage.location} already (it has ${found})`, { hint: 'Use it as it is, or choose another place.' });
+}
+
+async function firstFile(storage: Storage): Promise<string | undefined> {
   for (const kind of ['config', 'key', 'snapshot'] as const) {
-    for await (const file of storage.list(kind)) {
-      throw new HoldfastError('repository-exists', `there is a repository at ${storage.location} already (it has ${kind === 'config' ? 'a config' : `the ${kind} ${file.id.slice(0, 10)}`})`, {
-        hint: 'Use it as it is, or choose another place.',
-      });
-    }
+    for await (const file of storage.list(kind)) return kind === 'config' ? 'a config' : `the ${kind} ${file.id.slice(0, 10)}`;
   }
+  return undefined;
 }
 
 /** Opens a repository. Throws `repository-missing`, `wrong-password`, `repository-format`. */
