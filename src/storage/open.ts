@@ -1,7 +1,6 @@
 /** From a place to a storage, with the care that its kind needs. Adapters are loaded when they are needed. */
 import { systemClock } from '../base/clock.ts';
 import type { Secret } from '../base/secret.ts';
-import { HoldfastError } from '../base/errors.ts';
 import { LocalStorage } from './local.ts';
 import type { StoragePlace } from './place.ts';
 import type { Storage } from './storage.ts';
@@ -36,7 +35,9 @@ async function openAdapter(place: StoragePlace<Secret>): Promise<Storage> {
       const { S3Storage } = await import('./s3.ts');
       return new S3Storage(place, systemClock);
     }
-    default:
-      throw new HoldfastError('usage', `repositories of the kind '${place.kind}:' are not supported by this version`);
+    case 'sftp': {
+      const { SftpStorage } = await import('./sftp.ts');
+      return new SftpStorage(place);
+    }
   }
 }

@@ -1,0 +1,188 @@
+/** A login on an SSH server, reached directly, through jump hosts or through a command. */
+import { spawn } from 'node:child_process';
+import * as fs from 'node:fs/promises';
+import * as net from 'node:net';
+import { Duplex } from 'node:stream';
+import ssh2 from 'ssh2';
+import type { Client } from 'ssh2';
+import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
+import { Authentication } from './authentication.ts';
+import { connectFailure, hostKeyRefused } from './failure.ts';
+import { preferKnown } from './host-key.ts';
+import { judgeHostKey, knownTypes, parseKnownHosts, type KnownHost } from './known-hosts.ts';
+import { describeTarget, resolveTarget, type SshRequest, type SshTarget } from './target.ts';
+
+/** More hosts on the way than anybody has: a loop. */
+const MOST_JUMPS = 8;
+
+/** AES-GCM first: it runs in OpenSSL, several times as fast as the others, which ssh2 computes in JavaScript or WASM. */
+const CIPHERS = ['aes256-gcm@openssh.com', 'aes128-gcm@openssh.com', 'aes256-ctr', 'aes192-ctr', 'aes128-ctr', 'chacha20-poly1305@openssh.com'] as const;
+
+export interface SshConnection {
+  readonly target: SshTarget;
+  readonly client: Client;
+  /** Resolves when the connection is over, whoever ended it, with the reason where one is known. */
+  readonly ended: Promise<Error | undefined>;
+  /** Ends the connection and those that it goes through, at once. */
+  close(): void;
+}
+
+/**
+ * Connects and logs in. Throws `config` for a bad `ssh_config`; `storage-denied` when the login is refused, `secret-exposed` for a key that
+ * others can read; `storage-failed` for the rest: transient when trying again may help, not so for a host key that is not
+ * the known one. The signal gives up.
+ */
+export async function connectSsh(request: SshRequest, signal: AbortSignal, depth = 0): Promise<SshConnection> {
+  const target = await resolveTarget(request);
+  if (depth > MOST_JUMPS) throw new HoldfastError('config', `the jump hosts of ssh_config go in a circle at ${describeTarget(target)}`);
+  if (target.jump === undefined) return await login(target, await openSocket(target, signal), signal);
+  const jump = await connectSsh(target.jump, signal, depth + 1);
+  try {
+    return await login(target, await forward(jump, target), signal, jump);
+  } catch (error) {
+    jump.close();
+    throw error;
+  }
+}
+
+async function openSocket(target: SshTarget, signal: AbortSignal): Promise<Duplex> {
+  if (target.command !== undefined) return commandSocket(target.command);
+  const { host, port, family, bindAddress, timeoutMs } = target;
+  return await new Promise((resolve, reject) => {
+    const socket = net.connect({ host, port, ...(family !== undefined && { family }), ...(bindAddress !== undefined && { localAddress: bindAddress }) });
+    // Small requests wait for an answer each: holding them back to fill a packet would cost 40 ms every time.
+    socket.setNoDelay(true);
+    const fail = (error: Error): void => {
+      finish();
+      socket.destroy();
+      reject(error instanceof HoldfastError ? error : connectFailure(target, error));
+    };
+    const giveUp = (): void => fail(asError(signal.reason));
+    const timer = setTimeout(() => fail(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), timeoutMs);
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+      socket.removeListener('error', fail);
+    };
+    signal.addEventListener('abort', giveUp);
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      finish();
+      resolve(socket);
+    });
+    if (signal.aborted) giveUp();
+  });
+}
+
+/** `ProxyCommand`: what the command reads and writes is the connection. */
+function commandSocket(command: string): Duplex {
+  const child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const duplex = Duplex.from({ readable: child.stdout, writable: child.stdin });
+  duplex.once('close', () => child.kill());
+  child.once('error', (error) => duplex.destroy(error));
+  return duplex;
+}
+
+async function forward(jump: SshConnection, target: SshTarget): Promise<Duplex> {
+  return await new Promise((resolve, reject) => {
+    jump.client.forwardOut('127.0.0.1', 0, target.host, target.port, (error, stream) => {
+      if (!error) {
+        resolve(stream);
+        return;
+      }
+      reject(new HoldfastError('storage-failed', `cannot reach ${describeTarget(target)} through ${describeTarget(jump.target)}: ${messageOf(error)}`, {
+        hint: 'The jump host must reach it, and allow forwarding (AllowTcpForwarding).', cause: error, transient: /connect/i.test(messageOf(error)) && !/administratively/i.test(messageOf(error)),
+      }));
+    });
+  });
+}
+
+async function login(target: SshTarget, sock: Duplex, signal: AbortSignal, jump?: SshConnection): Promise<SshConnection> {
+  try {
+    const [authentication, known] = [await Authentication.prepare(target), await readKnownHosts(target)];
+    signal.throwIfAborted();
+    return await shakeHands({ target, sock, signal, jump, authentication, known });
+  } catch (error) {
+    sock.destroy();
+    throw error;
+  }
+}
+
+interface Handshake {
+  readonly target: SshTarget;
+  readonly sock: Duplex;
+  readonly signal: AbortSignal;
+  readonly jump: SshConnection | undefined;
+  readonly authentication: Authentication;
+  readonly known: readonly KnownHost[];
+}
+
+async function shakeHands({ target, sock, signal, jump, authentication, known }: Handshake): Promise<SshConnection> {
+  const client = new ssh2.Client();
+  let reason: Error | undefined;
+  let refusal: HoldfastError | undefined;
+  const ended = new Promise<Error | undefined>((resolve) => client.once('close', () => {
+    jump?.close();
+    resolve(reason);
+  }));
+  const close = (): void => {
+    client.destroy();
+    jump?.close();
+  };
+  const connection: SshConnection = { target, client, ended, close };
+  await new Promise<void>((resolve, reject) => {
+    const giveUp = (): void => reject(asError(signal.reason));
+    signal.addEventListener('abort', giveUp);
+    void ended.then(() => reject(refusal ?? connectFailure(target, reason ?? new Error('the connection ended'))));
+    client.on('error', (error) => {
+      // An agent that does not sign is no end: the next key is tried.
+      if ('level' in error && error.level === 'agent') authentication.note(`the agent: ${messageOf(error)}`);
+      else reason ??= error;
+      if (reason !== undefined) reject(refusal ?? (isRefusal(reason) ? authentication.refusal() : connectFailure(target, reason)));
+    });
+    client.once('ready', () => {
+      signal.removeEventListener('abort', giveUp);
+      resolve();
+    });
+    client.connect({
+      sock, username: target.user, readyTimeout: target.timeoutMs, keepaliveInterval: target.keepaliveMs, keepaliveCountMax: target.keepaliveCount,
+      algorithms: { cipher: [...CIPHERS], serverHostKey: [...preferKnown(knownTypes(known, target.name))], compress: ['none'] },
+      hostVerifier: (key: Buffer) => {
+        const judgement = judgeHostKey(known, target.name, key);
+        if (judgement.kind !== 'known') refusal = hostKeyRefused(target, key, judgement);
+        return judgement.kind === 'known';
+      },
+      authHandler: (methodsLeft, _partialSuccess, next) => {
+        const method = authentication.next(methodsLeft);
+        // ssh2 takes `false` for "no more", which its types do not say.
+        if (method === false) Reflect.apply(next, undefined, [false]);
+        else next(method);
+      },
+    });
+  }).catch((error: unknown) => {
+    close();
+    throw error;
+  });
+  return connection;
+}
+
+function isRefusal(error: Error): boolean {
+  return 'level' in error && error.level === 'client-authentication';
+}
+
+async function readKnownHosts(target: SshTarget): Promise<readonly KnownHost[]> {
+  const entries: KnownHost[] = [];
+  for (const file of target.knownHostsFiles) {
+    try {
+      entries.push(...parseKnownHosts(await fs.readFile(file, 'utf8'), file));
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) continue;
+      throw new HoldfastError('storage-failed', `the known hosts in ${file} cannot be read: ${messageOf(error)}`, { hint: 'Check who may read that file.', cause: error });
+    }
+  }
+  return entries;
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(messageOf(reason));
+}
