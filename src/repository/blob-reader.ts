@@ -5,6 +5,7 @@ import { sha256, type Core } from './core.ts';
 import type { BlobType } from './format/pack-header.ts';
 import { parseTree, type TreeNode } from './format/tree.ts';
 import { Decompressor } from './format/zstd.ts';
+import type { Call, Range } from '../storage/storage.ts';
 import type { Cipher } from './format/cipher.ts';
 
 /** The plaintext of a sealed blob; throws `repository-damaged` naming blob and pack. The result may be a view that the next call overwrites. */
@@ -50,23 +51,23 @@ export class BlobReader {
         hint: 'Run `holdfast check` to see which snapshots need it.',
       });
     }
-    const sealed = await this.#sealed(location);
+    const sealed = await this.#sealed(location, type);
     return Buffer.from(openBlob(this.#core.cipher, this.#decompressor, id, location, sealed));
   }
 
-  async #sealed({ pack, offset, length }: BlobLocation): Promise<Buffer> {
+  async #sealed({ pack, offset, length }: BlobLocation, type: BlobType): Promise<Buffer> {
     const holds = (window: Window): boolean =>
       window.pack === pack && window.offset <= offset && window.offset + window.bytes.length >= offset + length;
-    const window = this.#windows.find(holds) ?? (await this.#fetch(pack, offset, length));
+    const window = this.#windows.find(holds) ?? (await this.#fetch(pack, { offset, length }, { keep: type === 'tree' }));
     return window.bytes.subarray(offset - window.offset, offset - window.offset + length);
   }
 
-  async #fetch(pack: string, offset: number, length: number): Promise<Window> {
+  async #fetch(pack: string, { offset, length }: Range, call: Call): Promise<Window> {
     const file = { kind: 'pack', id: pack } as const;
-    const size = await this.#core.storage.size(file);
+    const size = await this.#core.storage.size(file, call);
     if (size === undefined) throw new HoldfastError('repository-damaged', `pack ${pack.slice(0, 10)} is missing in ${this.#core.storage.location}`, { hint: 'Run `holdfast check` to see which snapshots are affected; others may be whole.' });
     const wanted = Math.max(length, Math.min(WINDOW, size - offset));
-    const window = { pack, offset, bytes: await this.#core.storage.load(file, { offset, length: wanted }) };
+    const window = { pack, offset, bytes: await this.#core.storage.load(file, { offset, length: wanted }, call) };
     this.#windows.unshift(window);
     this.#windows.splice(WINDOWS);
     return window;

@@ -39,7 +39,7 @@ export class TreeWriter {
     if (this.#packer.isEmpty) return;
     const pack = this.#packer.finish(Buffer.allocUnsafeSlow(PACK_BUFFER_BYTES));
     await this.#store({
-      id: pack.id, bytes: pack.bytes, indexEntry: encodeIndexedPack(pack), blobs: pack.blobs.length, plainBytes: pack.plainBytes,
+      id: pack.id, bytes: pack.bytes, indexEntry: encodeIndexedPack(pack), blobs: pack.blobs.length, plainBytes: pack.plainBytes, keep: true,
     });
   }
 }

@@ -33,6 +33,8 @@ export interface FilledPack {
   readonly indexEntry: string;
   readonly blobs: number;
   readonly plainBytes: number;
+  /** It holds trees, which are read again and again: a cache keeps it. */
+  readonly keep?: boolean;
 }
 
 export interface PipelineOptions {
