@@ -59,7 +59,8 @@ async function documentFile(core: Core, kind: DocumentKind, id: string): Promise
 
 /** Blobs are found by their whole id only: the index is a table of hashes. */
 function blobId(id: string): string {
-  if (!isId(id)) throw new HoldfastError('usage', `'${id}' is no id of a blob`, { hint: 'Give all 64 digits; `holdfast cat snapshot` and `cat tree` show ids.' });
+  const whole: boolean = isId(id);
+  if (!whole) throw new HoldfastError('usage', `'${id}' is no id of a blob`, { hint: 'Give all 64 digits; `holdfast cat snapshot` and `cat tree` show ids.' });
   return id;
 }
 

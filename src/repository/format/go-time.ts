@@ -40,7 +40,7 @@ const TIME = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d
 export function parseTime(text: string): bigint {
   const match = TIME.exec(text);
   const seconds = match ? Date.parse(`${match[1]}${match[3]}`) / 1000 : Number.NaN;
-  if (!match || Number.isNaN(seconds)) throw new Error(`'${text}' is not a time`);
+  if (!match || Number.isNaN(seconds)) throw new Error(`'${text.slice(0, 40)}' is not a time`);
   return BigInt(seconds) * NANO + BigInt((match[2] ?? '').padEnd(9, '0'));
 }
 

@@ -69,7 +69,7 @@ function checkName(node: unknown): RawName {
 }
 
 function checkNode(node: JsonObject, name: RawName): TreeNode {
-  if (!TYPES.has(node['type'])) throw new Error(`its node '${name.slice(0, 100)}' has the unknown type '${String(node['type']).slice(0, 20)}'`);
+  if (!TYPES.has(node['type'])) throw new Error(`its node '${name.slice(0, 100)}' has a type that is not known`);
   let nulls = false;
   for (const field in node) {
     const check = CHECKS.get(field);

@@ -6,6 +6,7 @@
  * again. That handle is not a public interface; when it does not look as expected, the one-shot functions are used.
  */
 import * as zlib from 'node:zlib';
+import { messageOf } from '../../base/errors.ts';
 
 const { ZSTD_c_compressionLevel, ZSTD_d_windowLogMax, ZSTD_e_continue, ZSTD_e_end } = zlib.constants;
 
@@ -79,17 +80,34 @@ export class Decompressor {
 
   /** Throws when the frame is damaged or does not hold exactly `length` bytes. */
   decompress(frame: Uint8Array, length: number): Buffer {
-    if (!this.#driven) return exactly(decompressFrame(frame, length + 1), length);
+    // A frame before this one may have ended in the middle of a block, unnoticed: it must not be taken for the fault of this one.
+    const failure = this.#attempt(frame, length);
+    const again = failure === undefined ? undefined : this.#attempt(frame, length);
+    if (again !== undefined) throw new Error(`zstd: ${again}`);
+    return this.#output.subarray(0, length);
+  }
+
+  /** Unpacks into `#output`; answers what went wrong, after which the next attempt begins with a new context. */
+  #attempt(frame: Uint8Array, length: number): string | undefined {
     if (this.#output.length <= length) this.#output = Buffer.allocUnsafeSlow(Math.max(length + 1, 1 << 16));
+    if (!this.#driven) return this.#attemptOneShot(frame, length);
     const { handle, state } = this.#driven;
     // One byte of room more than promised, so that a frame that is too long shows.
     handle.writeSync(ZSTD_e_continue, frame, 0, frame.length, this.#output, 0, length + 1);
     const failure = this.#failure;
-    if (failure !== undefined || state[1] !== 0 || state[0] !== 1) {
-      this.#restart();
-      throw new Error(`zstd: ${failure ?? 'the frame does not hold what was promised'}`);
+    if (failure === undefined && state[1] === 0 && state[0] === 1) return undefined;
+    this.#restart();
+    return failure ?? 'the frame does not hold what was promised';
+  }
+
+  #attemptOneShot(frame: Uint8Array, length: number): string | undefined {
+    try {
+      const bytes = decompressFrame(frame, length + 1);
+      bytes.copy(this.#output);
+      return bytes.length === length ? undefined : 'the frame does not hold what was promised';
+    } catch (error) {
+      return messageOf(error);
     }
-    return this.#output.subarray(0, length);
   }
 
   #restart(): void {
@@ -97,11 +115,6 @@ export class Decompressor {
     this.#driven = drive(zlib.createZstdDecompress({ params: { [ZSTD_d_windowLogMax]: WINDOW_LOG_MAX } }));
     if (this.#driven) this.#driven.handle.onerror = (message) => (this.#failure = message);
   }
-}
-
-function exactly(bytes: Buffer, length: number): Buffer {
-  if (bytes.length !== length) throw new Error(`zstd: ${bytes.length} bytes where ${length} were promised`);
-  return bytes;
 }
 
 /** Unpacks one frame of unknown length (indexes, snapshots). Throws when it holds more than `most` bytes, before it has unpacked more. */
