@@ -4,27 +4,36 @@ import type { Secret } from '../base/secret.ts';
 import { LocalStorage } from './local.ts';
 import type { StoragePlace } from './place.ts';
 import type { Storage } from './storage.ts';
+import { withCache } from './with-cache.ts';
+import { withLimit, type StorageLimit } from './with-limit.ts';
+import { withRetry } from './with-retry.ts';
 
-/** What a storage may use at most. */
-export interface StorageLimit {
-  /** Bytes a second. */
-  readonly up?: number | undefined;
-  readonly down?: number | undefined;
-  /** Requests a second. */
-  readonly requests?: number | undefined;
-}
+export type { StorageLimit } from './with-limit.ts';
 
 export interface OpenOptions {
   readonly limit?: StorageLimit | undefined;
   /** The folder for a cache of what is read again and again; undefined for none. */
   readonly cacheFolder?: string | undefined;
+  /** Ends calls and pauses under way; what is called later gets one try. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told, as a sentence, that the storage does not answer well and when it is tried again. */
+  readonly waiting?: ((sentence: string) => void) | undefined;
 }
 
-/** Opens the storage; what takes a connection connects with the first call. */
-export async function openStorage(place: StoragePlace<Secret>, options: OpenOptions = {}): Promise<Storage> {
+/** A disk is there or it is not; only network file systems have a bad moment now and then. */
+const LOCAL_RETRY_MS = 60_000;
+
+/**
+ * Opens the storage; what takes a connection connects with the first call. From the inside out: the limit, so that what is tried
+ * again counts; the retries; the cache, which needs neither. A call to a disk cannot be given up, so nothing watches over it.
+ */
+export async function openStorage(place: StoragePlace<Secret>, { limit, cacheFolder, signal, waiting }: OpenOptions = {}): Promise<Storage> {
   const adapter = await openAdapter(place);
-  void options;
-  return adapter;
+  const isLocal = place.kind === 'local';
+  const isLimited = limit !== undefined && [limit.up, limit.down, limit.requests].some((rate) => rate !== undefined);
+  const limited = isLimited ? withLimit(adapter, limit, systemClock) : adapter;
+  const retrying = withRetry(limited, systemClock, { random: Math.random, signal, waiting, ...(isLocal && { stallMs: Infinity, totalMs: LOCAL_RETRY_MS }) });
+  return cacheFolder === undefined || isLocal ? retrying : withCache(retrying, cacheFolder, systemClock);
 }
 
 async function openAdapter(place: StoragePlace<Secret>): Promise<Storage> {
