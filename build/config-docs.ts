@@ -33,7 +33,12 @@ function rows(schema: JsonSchema, prefix: string): string[] {
 
 function kindOf(schema: JsonSchema): string {
   if (schema.enum !== undefined) return schema.enum.map((value) => `\`${String(value)}\``).join(', ');
+  if (schema.const !== undefined) return `\`${String(schema.const)}\``;
+  if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(kindOf))].join(' or ');
   switch (schema.type) {
+    case 'number':
+    case 'integer':
+      return 'number';
     case 'string':
       return 'text';
     case 'boolean':

@@ -1,7 +1,7 @@
 /** What every command needs: the configuration, the repository, a context, and a way to answer. */
 import * as path from 'node:path';
 import { systemClock, type Clock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import type { Context } from '../operation/context.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { RepositoryOptions } from '../operation/open.ts';
@@ -40,6 +40,18 @@ export class Session implements AsyncDisposable {
   async stack(): Promise<Stack> {
     const [{ findConfig }, { readConfig }] = await Promise.all([import('../stack/stack.ts'), import('../stack/config.ts')]);
     return await readConfig(await findConfig(this.folder));
+  }
+
+  /** The stack, when there is a holdfast.yaml and it is about the repository that is meant. Throws `config`. */
+  async stackIfAny(): Promise<Stack | undefined> {
+    const { looksLikeAddress } = await import('../storage/place.ts');
+    if (this.options.repository !== undefined && looksLikeAddress(this.options.repository)) return undefined;
+    try {
+      return await this.stack();
+    } catch (error) {
+      if (isHoldfastError(error, 'no-config')) return undefined;
+      throw error;
+    }
   }
 
   /**

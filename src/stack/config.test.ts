@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HoldfastError } from '../base/errors.ts';
 import { configJsonSchema, parseConfig, readConfig } from './config.ts';
-import { chooseRepository, chooseStores, findConfig } from './stack.ts';
+import { choosePlan, chooseRepository, chooseStores, findConfig } from './stack.ts';
 
 const GOOD = `
 stack: tempo
@@ -106,7 +106,7 @@ describe('a bad holdfast.yaml', () => {
 
   it('hears that a key of the design is not supported yet', () => {
     expect(problem(withStore('{ volume: photos }')).message).toContain('3:13 stores.photos: "volume" is not supported by this version');
-    expect(problem(`${withStore('{ directory: x }')}plans: {}\n`).message).toContain('6:1 "plans" is not supported by this version');
+    expect(problem(`${withStore('{ directory: x }')}drill: {}\n`).message).toContain('6:1 "drill" is not supported by this version');
   });
 
   it('must say what a store is, and why one is left out', () => {
@@ -166,6 +166,35 @@ describe('a bad holdfast.yaml', () => {
       expect(parse(withStore(`{ postgres: { url: "${url}" } }`))).toBeDefined();
     },
   );
+});
+
+describe('plans', () => {
+  const withPlan = (plan: string): string => `${withStore('{ directory: x }')}plans:\n  daily: ${plan}\n`;
+
+  it('say what is backed up when, to where, and what is kept', () => {
+    const stack = parseConfig(withPlan('{ cron: "0 2 * * 1-5", stores: all, to: [r], keep: { last: 3, daily: 7, yearly: all, within: 1y2m3d4h, within-daily: 30d, tags: [forever, "a,b"] } }'), '/srv/holdfast.yaml');
+    const keep = {
+      last: 3, daily: 7, yearly: Number.POSITIVE_INFINITY, within: { years: 1, months: 2, days: 3, hours: 4 }, withinDaily: { years: 0, months: 0, days: 30, hours: 0 }, tags: [['forever'], ['a', 'b']],
+    };
+    expect(stack.plans).toEqual([{ name: 'daily', cron: '0 2 * * 1-5', stores: 'all', to: ['r'], keep }]);
+    expect(choosePlan(stack, 'daily').to).toEqual(['r']);
+    expect(() => choosePlan(stack, 'dayly')).toThrow('no plan "dayly"; did you mean "daily"?');
+    for (const cron of ['@daily', '*/5 * * * *', '0 0 1 jan mon']) expect(parse(withPlan(`{ cron: "${cron}", to: [r] }`))).toBeDefined();
+  });
+
+  it.each([
+    ['{ stores: [photo], to: [r] }', '7:21 plans.daily.stores.0: there is no store "photo"; did you mean "photos"?'],
+    ['{ to: [elsewhere] }', '7:17 plans.daily.to.0: there is no repository "elsewhere"; there are: r'],
+    ['{ to: [r], keep: { dayly: 7 } }', '7:29 plans.daily.keep: unknown key "dayly"; did you mean "daily"?'],
+    ['{ to: [r], keep: { daily: -1 } }', '7:36 plans.daily.keep.daily: must be a number from 1, or all'],
+    ['{ to: [r], keep: { within: 7 days } }', 'plans.daily.keep.within: must be a length of time like 30d, 12h or 1y6m'],
+    ['{ to: [r], keep: {} }', 'plans.daily.keep: must say what to keep'],
+    ['{ cron: "2 o\'clock", to: [r] }', 'plans.daily.cron: must be five fields'],
+    ['{ to: r }', 'plans.daily.to: must be a list'],
+    ['{ stores: none, to: [r] }', 'plans.daily.stores: must be all, or a list of stores'],
+  ])('like %s are refused where they are wrong', (plan, says) => {
+    expect(problem(withPlan(plan)).message).toContain(says);
+  });
 });
 
 describe('findConfig', () => {

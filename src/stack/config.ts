@@ -5,10 +5,11 @@ import { LineCounter, parseDocument } from 'yaml';
 import { HoldfastError, messageOf, systemCode } from '../base/errors.ts';
 import { describeIssues, placeOf, type ConfigProblem } from './config-problem.ts';
 import { parseDuration } from './duration.ts';
+import { toPolicy, type PlanEntry } from './plan-schema.ts';
 import { toLimit, toPlace } from './repository-schema.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
 import { checkedReference, resolvePath } from './secret-reference.ts';
-import type { RepositoryPlace, Stack, Store } from './stack.ts';
+import type { Plan, RepositoryPlace, Stack, Store } from './stack.ts';
 
 export { configJsonSchema } from './schema.ts';
 
@@ -61,7 +62,12 @@ function toStack(config: ConfigFile, folder: string): Stack {
     folder,
     stores: Object.entries(config.stores).map(([name, store]) => toStore(name, store, folder)),
     repositories: Object.entries(config.repositories).map(([name, entry]) => toRepository(name, entry, folder)),
+    ...(config.plans !== undefined && { plans: Object.entries(config.plans).map(([name, entry]) => toPlan(name, entry)) }),
   };
+}
+
+function toPlan(name: string, { cron, stores, to, keep }: PlanEntry): Plan {
+  return { name, ...(cron !== undefined && { cron }), stores: stores ?? 'all', to, ...(keep !== undefined && { keep: toPolicy(keep) }) };
 }
 
 function toRepository(name: string, entry: ConfigFile['repositories'][string], folder: string): RepositoryPlace {

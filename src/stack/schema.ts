@@ -1,5 +1,7 @@
 /** What may stand in `holdfast.yaml`, and what one day will. */
 import { z } from 'zod';
+import { didYouMeanText } from './did-you-mean.ts';
+import { keep, plan, unknownNames } from './plan-schema.ts';
 import { EXPOSED, limit, repository, s3, secretReference, sftp } from './repository-schema.ts';
 import { SECRET_FORMS } from './secret-reference.ts';
 import { TIERS } from './stack.ts';
@@ -66,11 +68,20 @@ const store = z
   });
 
 /** The whole file. */
-export const configSchema = z.strictObject({
-  stack: name.describe('The name of the stack'),
-  stores: z.record(name, store).describe('Everything that holds state, by name'),
-  repositories: z.record(name, repository).describe('Where snapshots are kept, by name; the first is used when none is named'),
-});
+export const configSchema = z
+  .strictObject({
+    stack: name.describe('The name of the stack'),
+    stores: z.record(name, store).describe('Everything that holds state, by name'),
+    repositories: z.record(name, repository).describe('Where snapshots are kept, by name; the first is used when none is named'),
+    plans: z.record(name, plan).optional().describe('What is backed up when, to where, and how long it is kept, by name'),
+  })
+  .superRefine(({ stores, repositories, plans }, context) => {
+    for (const { path, name: given, known } of unknownNames(plans ?? {}, Object.keys(stores), Object.keys(repositories))) {
+      const kind = path[2] === 'to' ? 'repository' : 'store';
+      const suggestion = didYouMeanText(given, known);
+      context.addIssue({ code: 'custom', path: [...path], message: `there is no ${kind} "${given}"${suggestion === '' ? `; there are: ${known.join(', ')}` : suggestion}` });
+    }
+  });
 
 export type ConfigFile = z.infer<typeof configSchema>;
 
@@ -86,13 +97,15 @@ interface KnownKeys {
 }
 
 const KEYS = {
-  file: { now: Object.keys(configSchema.shape), later: ['plans', 'drill', 'alert', 'compose', 'include'] },
+  file: { now: Object.keys(configSchema.shape), later: ['drill', 'alert', 'compose', 'include'] },
   store: {
     now: Object.keys(store.shape),
     later: ['redis', 'volume', 's3', 'bucket', 'keys', 'configuration', 'quiesce', 'service'],
   },
   postgres: { now: Object.keys(postgres.shape), later: ['service', 'physical', 'wal', 'tables'] },
   objective: { now: Object.keys(objective.shape), later: [] },
+  plan: { now: Object.keys(plan.shape), later: ['drill', 'alert'] },
+  keep: { now: Object.keys(keep.shape), later: [] },
   repository: { now: Object.keys(repository.shape), later: [] },
   s3: { now: Object.keys(s3.shape), later: [] },
   sftp: { now: Object.keys(sftp.shape), later: [] },
@@ -104,7 +117,7 @@ const KEYS = {
 /** The keys that belong at this place of the file. */
 export function keysAt(path: readonly PropertyKey[]): KnownKeys {
   if (path.length === 0) return KEYS.file;
-  if (path.length === 2) return path[0] === 'repositories' ? KEYS.repository : KEYS.store;
+  if (path.length === 2) return path[0] === 'repositories' ? KEYS.repository : path[0] === 'plans' ? KEYS.plan : KEYS.store;
   const last = String(path.at(-1));
   return last in KEYS ? KEYS[last as keyof typeof KEYS] : KEYS.postgres;
 }

@@ -2,6 +2,7 @@
 import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
+import type { RetentionPolicy } from '../policy/retention.ts';
 import { didYouMeanText } from './did-you-mean.ts';
 import type { SecretReference } from './secret-reference.ts';
 import type { StorageLimit } from '../storage/open.ts';
@@ -56,12 +57,25 @@ export interface RepositoryPlace {
   readonly cache: boolean;
 }
 
+/** What is backed up when, to where, and how long it is kept. */
+export interface Plan {
+  readonly name: string;
+  /** Five fields, or `@daily` and the like. */
+  readonly cron?: string | undefined;
+  readonly stores: 'all' | readonly string[];
+  /** Names of repositories: backed up to the first, copied to the others. */
+  readonly to: readonly string[];
+  /** Undefined: everything. */
+  readonly keep?: RetentionPolicy | undefined;
+}
+
 export interface Stack {
   readonly name: string;
   /** Where `holdfast.yaml` lies; absolute. */
   readonly folder: string;
   readonly stores: readonly Store[];
   readonly repositories: readonly RepositoryPlace[];
+  readonly plans?: readonly Plan[] | undefined;
   /** `holdfast.yaml` as it was read. It holds no secrets, so snapshots carry it and a blank host gets it back. */
   readonly text?: string | undefined;
 }
@@ -101,5 +115,16 @@ export function chooseRepository(stack: Stack, wanted?: string): RepositoryPlace
   if (found !== undefined) return found;
   throw new HoldfastError('usage', `the stack ${stack.name} has no repository "${wanted ?? ''}"${didYouMeanText(wanted ?? '', known)}`, {
     hint: `Its repositories are: ${known.join(', ')}.`,
+  });
+}
+
+/** The plan of this name. Throws `usage`. */
+export function choosePlan(stack: Stack, wanted: string): Plan {
+  const plans = stack.plans ?? [];
+  const known = plans.map(({ name }) => name);
+  const found = plans.find(({ name }) => name === wanted);
+  if (found !== undefined) return found;
+  throw new HoldfastError('usage', `the stack ${stack.name} has no plan "${wanted}"${didYouMeanText(wanted, known)}`, {
+    hint: known.length === 0 ? 'Add one under `plans:` in holdfast.yaml, as in `daily: { to: [local], keep: { daily: 7 } }`.' : `Its plans are: ${known.join(', ')}.`,
   });
 }

@@ -105,7 +105,17 @@ describe('renderConfig', () => {
     const place = fc.oneof(fc.record({ kind: fc.constant('local' as const), path: absolute }), s3, sftp);
     const limit = fc.record({ up: fc.integer({ min: 1, max: 1e9 }), down: fc.integer({ min: 1, max: 1e9 }), requests: fc.integer({ min: 1, max: 99 }) }, { requiredKeys: ['up'] });
     const repository = fc.record({ name, place, password, limit, cache: fc.boolean() }, { requiredKeys: ['name', 'place', 'password', 'cache'] });
-    const stack: fc.Arbitrary<Stack> = fc.record({ name, folder: fc.constant(FOLDER), stores, repositories: repository.map((one) => [one]) });
+    const count = fc.oneof(fc.integer({ min: 1, max: 99 }), fc.constant(Number.POSITIVE_INFINITY));
+    const span = fc.record({ years: fc.nat(9), months: fc.nat(99), days: fc.nat(999), hours: fc.integer({ min: 1, max: 99 }) });
+    const tags = fc.array(fc.array(fc.stringMatching(/^[a-z:" ]{1,5}$/), { minLength: 1, maxLength: 2 }), { minLength: 1, maxLength: 2 });
+    const keep = fc.record({ last: count, daily: count, yearly: count, within: span, withinHourly: span, tags }, { requiredKeys: ['last'] });
+    const withPlans = (bare: Stack): fc.Arbitrary<Stack> => {
+      const names = bare.stores.map((store) => store.name);
+      const chosen = names.length === 0 ? fc.constant('all' as const) : fc.oneof(fc.constant('all' as const), fc.subarray(names, { minLength: 1 }));
+      const plan = fc.record({ name: fc.constantFrom('daily', 'week.ly'), cron: fc.constantFrom('0 2 * * *', '@daily'), stores: chosen, to: fc.constant(bare.repositories.map((one) => one.name)), keep }, { requiredKeys: ['name', 'stores', 'to'] });
+      return fc.option(fc.uniqueArray(plan, { selector: (one) => one.name, minLength: 1, maxLength: 2 }), { nil: undefined }).map((plans) => (plans ? { ...bare, plans } : bare));
+    };
+    const stack: fc.Arbitrary<Stack> = fc.record({ name, folder: fc.constant(FOLDER), stores, repositories: repository.map((one) => [one]) }).chain(withPlans);
     fc.assert(
       fc.property(stack, (value) => {
         expect(parseConfig(renderConfig(value), `${FOLDER}/holdfast.yaml`)).toEqual(value);

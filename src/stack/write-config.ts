@@ -4,9 +4,10 @@ import { stringify } from 'yaml';
 import { HoldfastError } from '../base/errors.ts';
 import { parseAddress, type StoragePlace } from '../storage/place.ts';
 import { formatDuration } from './duration.ts';
+import { fromPolicy } from './plan-schema.ts';
 import { problemOfPostgresUrl } from './schema.ts';
 import { formatSecretReference, resolvePath, type SecretReference } from './secret-reference.ts';
-import type { RepositoryPlace, Stack, Store } from './stack.ts';
+import type { Plan, RepositoryPlace, Stack, Store } from './stack.ts';
 
 /** What the flags of `holdfast init` say. */
 export interface InitFlags {
@@ -95,7 +96,25 @@ export function renderConfig(stack: Stack): string {
     ...(stack.repositories.length === 0 ? ['repositories: {}'] : ['repositories:']),
     ...stack.repositories.flatMap((repository) => [`  ${scalar(repository.name)}:`, ...indent(renderRepository(repository, from), '    ')]),
     '',
+    ...renderPlans(stack.plans ?? []),
   ].join('\n');
+}
+
+function renderPlans(plans: readonly Plan[]): string[] {
+  if (plans.length === 0) return [];
+  const flow = (names: readonly string[]): string => `[${names.map((name) => JSON.stringify(name)).join(', ')}]`;
+  return [
+    '# What is backed up when, to where, and how long it is kept.',
+    'plans:',
+    ...plans.flatMap(({ name, cron, stores, to, keep }) => [
+      `  ${scalar(name)}:`,
+      ...(cron === undefined ? [] : [`    cron: ${JSON.stringify(cron)}`]),
+      `    stores: ${stores === 'all' ? 'all' : flow(stores)}`,
+      `    to: ${flow(to)}`,
+      ...(keep === undefined ? [] : [`    keep: { ${fromPolicy(keep).map(([key, value]) => `${key}: ${typeof value === 'object' ? flow(value) : value}`).join(', ')} }`]),
+    ]),
+    '',
+  ];
 }
 
 /** The lines of an entry below `repositories:`, without its name. */
