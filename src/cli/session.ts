@@ -65,7 +65,9 @@ export class Session implements AsyncDisposable {
   /** Opens a repository and keeps it until the session ends. */
   async open(place: RepositoryPlace, options: RepositoryOptions = {}): Promise<Repository> {
     const { repositoryOf } = await import('../operation/open.ts');
-    const repository = await repositoryOf(place, this.clock, options);
+    const { signal, emit } = this.context;
+    const waiting = (sentence: string): void => emit({ type: 'step', store: undefined, sentence });
+    const repository = await repositoryOf(place, this.clock, { signal, waiting, ...options });
     this.#opened.push(repository);
     return repository;
   }

@@ -10,7 +10,7 @@ import { openSource } from '../source/open.ts';
 import type { Source } from '../source/source.ts';
 import { formatSecretReference, resolveSecret, type SecretReference } from '../stack/secret-reference.ts';
 import type { RepositoryPlace, Store } from '../stack/stack.ts';
-import { openStorage } from '../storage/open.ts';
+import { openStorage, type OpenOptions } from '../storage/open.ts';
 import { formatAddress, type StoragePlace } from '../storage/place.ts';
 import type { Storage } from '../storage/storage.ts';
 
@@ -32,15 +32,15 @@ async function secretOf(subject: string, reference: SecretReference): Promise<Se
   });
 }
 
-export interface RepositoryOptions {
+export interface RepositoryOptions extends Pick<OpenOptions, 'signal' | 'waiting'> {
   /** Reads everything from the storage itself: for those who judge it. */
   readonly uncached?: boolean | undefined;
 }
 
 /** The storage of a repository, its secrets resolved, with the limits and the cache that the configuration asks for. */
-export async function storageOf({ name, place, limit, cache }: RepositoryPlace, { uncached }: RepositoryOptions = {}): Promise<Storage> {
+export async function storageOf({ name, place, limit, cache }: RepositoryPlace, { uncached, signal, waiting }: RepositoryOptions = {}): Promise<Storage> {
   const cached = cache && uncached !== true && place.kind !== 'local';
-  return await openStorage(await resolvePlace(name, place), { limit, cacheFolder: cached ? cacheFolder(formatAddress(place)) : undefined });
+  return await openStorage(await resolvePlace(name, place), { limit, signal, waiting, cacheFolder: cached ? cacheFolder(formatAddress(place)) : undefined });
 }
 
 async function resolvePlace(name: string, place: StoragePlace<SecretReference>): Promise<StoragePlace<Secret>> {

@@ -195,6 +195,16 @@ describe('an operation that is stopped', () => {
     expect(inner.faults.calls).toHaveLength(before + 1);
   });
 
+  it('does not lose sight of a lock that is being written', async () => {
+    const abort = new AbortController();
+    const inner = faulty(new MemoryStorage(), () => ({ kind: 'delay', ms: 10 }));
+    const { storage } = retrying(inner, { signal: abort.signal, stallMs: Infinity });
+    const saving = storage.save({ ...pack, kind: 'lock' }, BYTES);
+    abort.abort(new Error('stopped'));
+    await saving;
+    expect(await storage.size({ ...pack, kind: 'lock' })).toBe(10);
+  });
+
   it.each(['of the storage', 'of the call'])('gives up a call that stands still (signal %s)', async (whose) => {
     const abort = new AbortController();
     const inner = faulty(new MemoryStorage(), () => ({ kind: 'stall' }));

@@ -10,7 +10,7 @@ import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import { abilitiesOf } from './abilities.ts';
 import { Attempt, type Watch } from './attempt.ts';
 import { eitherOf, pause, type Sleep } from './pause.ts';
-import type { Call, ListedStoredFile, Storage, StoredFile } from './storage.ts';
+import type { Call, FileKind, ListedStoredFile, Storage, StoredFile } from './storage.ts';
 
 /** The longest that the n-th pause may be: doubled every time, from half a second to half a minute. */
 const FIRST_MS = 500;
@@ -29,7 +29,10 @@ export interface RetryOptions {
   readonly totalMs?: number | undefined;
   /** How long a call may stand still; a minute unless said otherwise, `Infinity` for ever. */
   readonly stallMs?: number | undefined;
-  /** Ends calls and pauses under way. What is called later (to leave all in order) gets one try. */
+  /**
+   * Ends calls and pauses under way, except those that write or remove a lock: one of which nobody knows would stay. What is called
+   * later (to leave all in order) gets one try.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Told, as a sentence, before a pause that a person would notice. */
   waiting?: ((sentence: string) => void) | undefined;
@@ -43,12 +46,12 @@ export function withRetry(storage: Storage, clock: Clock, options: RetryOptions)
   return {
     ...able,
     location: storage.location,
-    save: (file, bytes, outer) => retry.run(outer, (call) => storage.save(file, bytes, call), (error, call) => throwUnlessStored(error, storage, file, bytes, call)),
+    save: (file, bytes, outer) => retry.run(outer, (call) => storage.save(file, bytes, call), { kind: file.kind, refused: (error, call) => throwUnlessStored(error, storage, file, bytes, call) }),
     load: (file, range, outer) => retry.run(outer, (call) => storage.load(file, range, call)),
     list: (kind, outer) => retry.list(outer, (call) => storage.list(kind, call)),
     size: (file, outer) => retry.run(outer, (call) => storage.size(file, call)),
     // Safe to repeat: removing what is not there is no error.
-    remove: (file, outer) => retry.run(outer, (call) => storage.remove(file, call)),
+    remove: (file, outer) => retry.run(outer, (call) => storage.remove(file, call), { kind: file.kind }),
     ...(holds && { holds: (file: StoredFile, bytes: Uint8Array) => retry.run(undefined, () => holds(file, bytes)) }),
     ...(prepare && { prepare: () => retry.run(undefined, () => prepare()) }),
     ...(keepUntil && { keepUntil: (file: StoredFile, until: Date, outer?: Call) => retry.run(outer, (call) => keepUntil(file, until, call)) }),
@@ -68,6 +71,12 @@ async function throwUnlessStored(error: unknown, storage: Storage, file: StoredF
   if (bytes.length <= COMPARE_BYTES && !(await storage.load(file, undefined, { ...call, keep: false })).equals(bytes)) throw error;
 }
 
+interface Care<T> {
+  readonly kind?: FileKind;
+  /** Asked when a repeated call is refused for good: an earlier one may have been carried out. It throws, or answers. */
+  refused?(error: unknown, call: Call): Promise<T>;
+}
+
 class Retry {
   readonly #watch: Watch;
   readonly #clock: Clock;
@@ -85,11 +94,10 @@ class Retry {
     return await attempt.run(() => work(attempt.call));
   }
 
-  /** `refused` is asked when a repeated call is refused for good: an earlier one may have been carried out. It throws, or answers. */
-  async run<T>(outer: Call | undefined, work: (call: Call) => Promise<T>, refused?: (error: unknown, call: Call) => Promise<T>): Promise<T> {
+  async run<T>(outer: Call | undefined, work: (call: Call) => Promise<T>, { kind, refused }: Care<T> = {}): Promise<T> {
     const failing = new Failing(this.#clock, this.#options, this.#watch.location);
     for (;;) {
-      using attempt = this.#attempt(outer);
+      using attempt = this.#attempt(outer, kind);
       try {
         return await attempt.run(() => work(attempt.call));
       } catch (error) {
@@ -130,9 +138,9 @@ class Retry {
     }
   }
 
-  #attempt(outer: Call | undefined): Attempt {
+  #attempt(outer: Call | undefined, kind?: FileKind): Attempt {
     const { signal } = this.#options;
-    return new Attempt(this.#watch, outer, [outer?.signal, signal?.aborted === true ? undefined : signal]);
+    return new Attempt(this.#watch, outer, [outer?.signal, signal?.aborted === true || kind === 'lock' ? undefined : signal]);
   }
 }
 

@@ -22,7 +22,8 @@ export function addCheck(program: Command): void {
 async function run(options: Options): Promise<void> {
   await using session = new Session(options);
   const readData: ReadData = options.readData ? { kind: 'all' } : parseSubset(options.readDataSubset);
-  const repository = await session.repository();
+  // What is judged must come from the storage itself.
+  const repository = await session.open(await session.place(), { uncached: readData.kind !== 'none' });
   await using _lock = await repository.lockForReading('check');
   const started = session.clock.elapsedMs();
   const report = await repository.check({
