@@ -17,16 +17,16 @@ export function discarded(count: number): void {
   globalThis.gc?.({ type: 'minor' });
 }
 
-const GROWTH_BYTES = 32 << 20;
+const GROWTH_BYTES = 16 << 20;
 
 let live = 0;
 
 /**
- * Collects the heap when it has grown by 32 MB since the last time. V8 itself would let it grow to several times of what lives,
+ * Collects the heap when it has grown by so much since the last time. V8 itself would let it grow to several times of what lives,
  * since a machine with much memory makes it generous. For the main thread, between pieces of work.
  */
-export function collectWhenGrown(): void {
-  if (globalThis.gc === undefined || getHeapStatistics().used_heap_size < live + GROWTH_BYTES) return;
+export function collectWhenGrown(growth = GROWTH_BYTES): void {
+  if (globalThis.gc === undefined || getHeapStatistics().used_heap_size < live + growth) return;
   globalThis.gc({ type: 'major' });
   live = getHeapStatistics().used_heap_size;
 }

@@ -1,7 +1,7 @@
 /** A saver thread: hashes chunks, passes over those that are known, and compresses, encrypts and packs the others. */
 import { hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { discarded } from '../../base/garbage.ts';
+import { collectWhenGrown, discarded } from '../../base/garbage.ts';
 import { BlobLookup } from '../blob-index.ts';
 import { Cipher } from '../format/cipher.ts';
 import { encodeIndexedPack } from '../format/index-file.ts';
@@ -38,6 +38,7 @@ function finishPack(another: boolean): void {
   const filled = current;
   if (another) current = packBuffers.take();
   const pack = packer.finish(packBuffer(current));
+  collectWhenGrown(4 << 20);
   post({
     kind: 'pack', id: pack.id, buffer: filled, length: pack.bytes.length,
     indexEntry: encodeIndexedPack(pack), blobs: pack.blobs.length, plainBytes: pack.plainBytes,
