@@ -224,9 +224,9 @@ function sameContent(before: readonly string[] | null | undefined, now: readonly
   return before?.length === now.length && now.every((id, i) => before[i] === id);
 }
 
-/** Archives the tree below `root` and writes packs and index; the snapshot is the caller's to write. */
+/** Archives the tree below `root` and writes packs and index, and adds to `index` what is written; the snapshot is the caller's to write. */
 export async function archive(core: Core, index: BlobIndex, options: ArchiveOptions): Promise<ArchiveResult> {
-  const packs = new PackStore(core, options.clock);
+  const packs = new PackStore(core, options.clock, index);
   const treePacks = { plain: 0, count: 0 };
   const trees = new TreeWriter(core, index, async (pack) => {
     treePacks.plain += pack.plainBytes;

@@ -1,16 +1,10 @@
 /**
  * Where each blob lies: a flat table in shared memory, 48 bytes a blob and about 8 more for the hash table, so that
- * millions of blobs fit and every thread can look ids up without a copy. Filled once from the index files, then read only.
+ * millions of blobs fit and every thread can look ids up without a copy. Filled from the index files; what a run writes is added.
  */
+import { EntryTable, PACK, TREE_BIT, WORDS, type IndexContent } from './entry-table.ts';
 import type { BlobType, PackedBlob } from './format/pack-header.ts';
-import type { IndexedPack } from './format/index-file.ts';
-
-/** Words (uint32) of an entry: id 8, pack and type 1, offset 1, length 1, uncompressed length 1. */
-const WORDS = 12;
-const PACK = 8;
-const TREE_BIT = 0x80000000;
-/** Entries of a block while the table is being filled. */
-const BLOCK = 1 << 14;
+import type { IndexedPack, PackMark } from './format/index-file.ts';
 
 /** What other threads need to look up ids. */
 export interface SharedBlobIndex {
@@ -64,26 +58,73 @@ function sameId(entries: Uint32Array, at: number, id: Uint32Array): boolean {
   );
 }
 
+/** The numbers of the entries of each pack: two flat arrays. */
+export class PackEntries {
+  readonly #starts: Uint32Array;
+  readonly #numbers: Uint32Array;
+
+  constructor(starts: Uint32Array, numbers: Uint32Array) {
+    this.#starts = starts;
+    this.#numbers = numbers;
+  }
+
+  of(pack: number): Uint32Array {
+    return this.#numbers.subarray(this.#starts[pack], this.#starts[pack + 1]);
+  }
+}
+
 export class BlobIndex {
-  readonly shared: SharedBlobIndex;
-  /** Ids of all packs that the index files name, by their number. */
-  readonly packs: readonly string[];
-  /** Entries, a blob that lies in two packs counted twice. */
-  readonly count: number;
-  readonly #lookup: BlobLookup;
+  /** Packs that wait to be deleted: nothing may be read from them. One that an index names all the same is not among them. */
+  readonly marks: readonly PackMark[];
+  readonly #table: EntryTable;
+  #hashes: SharedArrayBuffer;
+  #lookup: BlobLookup;
   readonly #id = new Uint32Array(8);
   readonly #idBytes = Buffer.from(this.#id.buffer);
 
-  constructor(shared: SharedBlobIndex, packs: readonly string[], count: number) {
-    this.shared = shared;
-    this.packs = packs;
-    this.count = count;
-    this.#lookup = new BlobLookup(shared);
+  constructor(table: EntryTable, marks: readonly PackMark[], lost: ReadonlySet<number>) {
+    this.#table = table;
+    this.marks = marks;
+    this.#hashes = new SharedArrayBuffer(hashBytes(table.count));
+    insert(new Uint32Array(this.#hashes), table, 0, lost);
+    this.#lookup = new BlobLookup(this.shared);
+  }
+
+  get shared(): SharedBlobIndex {
+    return { entries: this.#table.entries, table: this.#hashes };
+  }
+
+  /** Ids of all packs that the index files name, by their number. */
+  get packs(): readonly string[] {
+    return this.#table.packs;
+  }
+
+  /** Entries, a blob that lies in two packs counted twice. */
+  get count(): number {
+    return this.#table.count;
+  }
+
+  /** The number of a pack, or -1. */
+  numberOfPack(id: string): number {
+    return this.#table.numberOf(id);
+  }
+
+  /** Adds what an index file names that was written just now. */
+  extend(json: Buffer): void {
+    const before = this.#table.count;
+    this.#table.read(json);
+    if (hashBytes(this.#table.count) > this.#hashes.byteLength * 2) {
+      const larger = new SharedArrayBuffer(hashBytes(this.#table.count));
+      rehash(new Uint32Array(this.#hashes), new Uint32Array(larger), this.#table.words);
+      this.#hashes = larger;
+    }
+    insert(new Uint32Array(this.#hashes), this.#table, before, new Set());
+    this.#lookup = new BlobLookup(this.shared);
   }
 
   /** The number of a blob's entry, or -1 when the repository has none. `id` is 64 hex digits. */
   find(id: string, type: BlobType): number {
-    this.#idBytes.write(id, 'hex');
+    if (this.#idBytes.write(id, 'hex') !== 32) return -1;
     return this.#lookup.find(this.#id, type);
   }
 
@@ -111,87 +152,116 @@ export class BlobIndex {
     return (this.#lookup.entries[number * WORDS + PACK] ?? 0) & ~TREE_BIT;
   }
 
-  /** The entry as it stands in an index file. */
-  blob(number: number): PackedBlob {
-    const at = number * WORDS;
-    const entries = this.#lookup.entries;
-    const id = Buffer.from(entries.buffer, at * 4, 32).toString('hex');
-    const tree = ((entries[at + PACK] ?? 0) & TREE_BIT) !== 0;
-    const { offset, length, uncompressedLength } = this.location(number);
-    return { id, type: tree ? 'tree' : 'data', offset, length, uncompressedLength };
+  isTree(number: number): boolean {
+    return ((this.#lookup.entries[number * WORDS + PACK] ?? 0) & TREE_BIT) !== 0;
   }
 
-  /** The numbers of the entries of each pack, in the order of the packs. */
-  entriesByPack(): readonly (readonly number[])[] {
-    const lists: number[][] = this.packs.map(() => []);
-    for (let number = 0; number < this.count; number++) lists[this.packNumber(number)]?.push(number);
-    return lists;
+  /** Bytes of the sealed blob. */
+  lengthOf(number: number): number {
+    return this.#lookup.entries[number * WORDS + PACK + 2] ?? 0;
+  }
+
+  /** The first entry of the blob that this entry is of: itself, unless the blob lies in several packs; -1 when its packs are all lost. */
+  firstOf(number: number): number {
+    const words = this.#lookup.entries.subarray(number * WORDS, number * WORDS + 8);
+    return this.#lookup.find(words, this.isTree(number) ? 'tree' : 'data');
+  }
+
+  /** The entry as it stands in an index file. */
+  blob(number: number): PackedBlob {
+    const entries = this.#lookup.entries;
+    const id = Buffer.from(entries.buffer, number * WORDS * 4, 32).toString('hex');
+    const { offset, length, uncompressedLength } = this.location(number);
+    return { id, type: this.isTree(number) ? 'tree' : 'data', offset, length, uncompressedLength };
+  }
+
+  /** The numbers of the entries of each pack: of one pack in the order of the index, which is that of their offsets as a rule. */
+  entriesByPack(): PackEntries {
+    const { count } = this;
+    const starts = new Uint32Array(this.packs.length + 1);
+    for (let number = 0; number < count; number++) starts[this.packNumber(number) + 1] = (starts[this.packNumber(number) + 1] ?? 0) + 1;
+    for (let pack = 1; pack < starts.length; pack++) starts[pack] = (starts[pack] ?? 0) + (starts[pack - 1] ?? 0);
+    const next = starts.slice();
+    const numbers = new Uint32Array(count);
+    for (let number = 0; number < count; number++) {
+      const pack = this.packNumber(number);
+      const at = next[pack] ?? 0;
+      numbers[at] = number;
+      next[pack] = at + 1;
+    }
+    return new PackEntries(starts, numbers);
   }
 }
 
-/** Collects the packs of the index files, then makes the table. */
+/** Collects the packs of the index files, then makes the index. */
 export class BlobIndexBuilder {
-  readonly #blocks: Uint32Array[] = [];
-  readonly #packNumbers = new Map<string, number>();
-  #count = 0;
+  readonly #table: EntryTable;
+  readonly #marks = new Map<string, PackMark>();
 
-  /** Adds packs; a pack that was added before (index files may overlap) is passed over. */
-  add(packs: readonly IndexedPack[]): void {
-    for (const pack of packs) {
-      if (this.#packNumbers.has(pack.id)) continue;
-      const number = this.#packNumbers.size;
-      this.#packNumbers.set(pack.id, number);
-      for (const blob of pack.blobs) this.#addBlob(number, blob);
+  /** `expected`: the most blobs that are likely to come. */
+  constructor(expected = 0) {
+    this.#table = new EntryTable(expected);
+  }
+
+  /** Adds what an index file names; what was added before (index files may overlap) is passed over. Throws when it is no index file. */
+  read(json: Buffer): IndexContent {
+    const content = this.#table.read(json);
+    for (const mark of content.marks) {
+      // Of two marks the later one counts: a pack may have been taken up again in between.
+      const known = this.#marks.get(mark.id);
+      if (!known || known.time < mark.time) this.#marks.set(mark.id, mark);
     }
+    return content;
+  }
+
+  /** Adds packs that no index file names. */
+  add(packs: readonly IndexedPack[]): void {
+    this.#table.add(packs);
   }
 
   hasPack(id: string): boolean {
-    return this.#packNumbers.has(id);
+    return this.#table.numberOf(id) >= 0;
   }
 
-  #addBlob(pack: number, blob: PackedBlob): void {
-    const inBlock = this.#count % BLOCK;
-    if (inBlock === 0) this.#blocks.push(new Uint32Array(BLOCK * WORDS));
-    const block = this.#blocks.at(-1);
-    if (!block) return;
-    const at = inBlock * WORDS;
-    Buffer.from(block.buffer).write(blob.id, at * 4, 'hex');
-    block[at + PACK] = (blob.type === 'tree' ? TREE_BIT : 0) + pack;
-    block[at + PACK + 1] = blob.offset;
-    block[at + PACK + 2] = blob.length;
-    block[at + PACK + 3] = blob.uncompressedLength;
-    this.#count++;
+  /** Does it wait to be deleted, and no index names it? */
+  isMarked(id: string): boolean {
+    return this.#marks.has(id) && !this.hasPack(id);
   }
 
   /** Packs of which the index files speak, but not these. */
-  packsBeside(present: ReadonlySet<string>): readonly string[] {
-    return [...this.#packNumbers.keys()].filter((id) => !present.has(id));
+  packsBeside(present: Pick<ReadonlySet<string>, 'has'>): readonly string[] {
+    return this.#table.packs.filter((id) => !present.has(id));
   }
 
-  /** The finished index; the builder is empty afterwards. Blobs of `lost` packs are not found in it. */
-  build(lost: ReadonlySet<string> = new Set()): BlobIndex {
-    const entries = new SharedArrayBuffer(Math.max(1, this.#count) * WORDS * 4);
-    const flat = new Uint32Array(entries);
-    for (let first = 0; this.#blocks.length > 0; first += BLOCK) {
-      const block = this.#blocks.shift();
-      if (block) flat.set(block.subarray(0, Math.min(BLOCK, this.#count - first) * WORDS), first * WORDS);
-    }
-    const table = new SharedArrayBuffer(4 << Math.max(4, Math.ceil(Math.log2((this.#count + 1) * 1.6))));
-    const lostNumbers = new Set([...lost].map((id) => this.#packNumbers.get(id) ?? -1));
-    fillTable(new Uint32Array(table), flat, this.#count, lostNumbers);
-    const index = new BlobIndex({ entries, table }, [...this.#packNumbers.keys()], this.#count);
-    this.#packNumbers.clear();
-    this.#count = 0;
-    return index;
+  /** The finished index; the builder is not used afterwards. Blobs of `lost` packs are not found in it. */
+  build(lost: Iterable<string> = []): BlobIndex {
+    const numbers = new Set([...lost].map((id) => this.#table.numberOf(id)));
+    return new BlobIndex(this.#table, [...this.#marks.values()].filter(({ id }) => !this.hasPack(id)), numbers);
   }
 }
 
-function fillTable(table: Uint32Array, entries: Uint32Array, count: number, lost: ReadonlySet<number>): void {
-  const mask = table.length - 1;
-  for (let number = 0; number < count; number++) {
-    if (lost.size > 0 && lost.has((entries[number * WORDS + PACK] ?? 0) & ~TREE_BIT)) continue;
-    let slot = (entries[number * WORDS] ?? 0) & mask;
-    while (table[slot] !== 0) slot = (slot + 1) & mask;
-    table[slot] = number + 1;
+/** At most five eighths of the slots are filled when the index is made. */
+function hashBytes(count: number): number {
+  return 4 << Math.max(4, Math.ceil(Math.log2((count + 1) * 1.6)));
+}
+
+/** Finds a slot for each entry from `first` on. Other threads may look ids up meanwhile: an entry is there before its slot is. */
+function insert(slots: Uint32Array, { words, count }: EntryTable, first: number, lost: ReadonlySet<number>): void {
+  for (let number = first; number < count; number++) {
+    if (lost.size > 0 && lost.has((words[number * WORDS + PACK] ?? 0) & ~TREE_BIT)) continue;
+    put(slots, words, number);
   }
+}
+
+function put(slots: Uint32Array, words: Uint32Array, number: number): void {
+  const mask = slots.length - 1;
+  let slot = (words[number * WORDS] ?? 0) & mask;
+  while (slots[slot] !== 0) slot = (slot + 1) & mask;
+  Atomics.store(slots, slot, number + 1);
+}
+
+/** Into a larger table, in the order of the entries: of a blob with two entries the same one stays the first. */
+function rehash(from: Uint32Array, to: Uint32Array, words: Uint32Array): void {
+  const numbers = from.filter((slot) => slot !== 0).sort();
+  for (const number of numbers) put(to, words, number - 1);
 }

@@ -2,18 +2,24 @@
  * Is the repository sound? Structure: every index readable, every pack that it names there and long enough, every snapshot's
  * trees readable and their blobs indexed. With data: every byte of the packs decrypted and compared with its hash.
  */
-import { isHoldfastError, messageOf } from '../base/errors.ts';
-import { type BlobIndex, plainLength } from './blob-index.ts';
-import { BlobReader } from './blob-reader.ts';
+import { messageOf } from '../base/errors.ts';
+import { Semaphore } from '../base/semaphore.ts';
+import { affectedSnapshots, type AffectedSnapshot } from './affected.ts';
+import { type BlobIndex, type PackEntries, plainLength } from './blob-index.ts';
 import { listIds, loadKeyFile, type Core } from './core.ts';
+import { EntrySet } from './entry-set.ts';
 import type { Problem } from './entry.ts';
 import { LENGTH_FIELD } from './format/pack-header.ts';
 import { nodeName, type TreeNode } from './format/tree.ts';
 import { toText } from '../base/raw-name.ts';
-import { loadIndex } from './index-loader.ts';
-import { listSnapshots } from './snapshot.ts';
+import { readIndexFiles } from './index-loader.ts';
+import { listSnapshots, type Snapshot } from './snapshot.ts';
+import { walkTrees } from './tree-walk.ts';
 import { loadRange } from './unpack/load-range.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
+
+/** Packs that are read or wait to be read by a thread: what is ahead is held in memory. */
+const PACKS_AT_ONCE = 4;
 
 /** Which packs to read: all, one part of several (`2/5`), a percentage, or so many bytes; the last two choose at random. */
 export type ReadData =
@@ -37,6 +43,8 @@ export interface CheckReport {
   readonly errors: readonly Problem[];
   /** What is no damage, but worth knowing. */
   readonly hints: readonly string[];
+  /** The restore points that the errors hit, with the files that cannot be restored from them. */
+  readonly affected: readonly AffectedSnapshot[];
   readonly snapshots: number;
   readonly packs: number;
   readonly blobs: number;
@@ -51,8 +59,8 @@ class Check {
   readonly #core: Core;
   readonly #options: CheckOptions;
   readonly #sizes = new Map<string, number>();
-  readonly trees = new Set<string>();
-  snapshots = 0;
+  /** Entries of the index that cannot be read. */
+  #damaged = new EntrySet(0);
 
   constructor(core: Core, options: CheckOptions) {
     this.#core = core;
@@ -65,27 +73,22 @@ class Check {
 
   async run(): Promise<CheckReport> {
     // Snapshots before the index: a backup that ends meanwhile cannot make us miss what a snapshot refers to.
-    const snapshots = await this.#readableSnapshots();
+    const snapshots = await listSnapshots(this.#core, (error) => this.found('snapshots', error.message));
     this.#options.step('loading the index');
-    const index = await loadIndex(this.#core, (error) => this.found('index', error.message));
-    const lists = index.entriesByPack();
-    await this.#comparePacks(index, lists);
+    const { builder } = await readIndexFiles(this.#core, (error) => this.found('index', error.message));
+    this.#options.step('comparing packs with the index');
+    for await (const { id, size } of this.#core.storage.list('pack')) this.#sizes.set(id, size);
+    // A blob that lies in a second pack, too, is not lost with the first.
+    const index = builder.build(builder.packsBeside(this.#sizes));
+    this.#damaged = new EntrySet(index.count);
+    const entries = index.entriesByPack();
+    this.#comparePacks(index, entries);
     this.#options.step(`walking the trees of ${snapshots.length} snapshots`);
-    const blobs = new BlobReader(this.#core, index);
-    for (const snapshot of snapshots) await this.#walk(index, blobs, snapshot.tree, `snapshot ${snapshot.id.slice(0, 10)}`);
+    const trees = await this.#walk(index, snapshots);
     await this.#checkKeys();
-    const bytesRead = await this.#readPacks(index, lists);
-    return { errors: this.errors, hints: this.hints, snapshots: snapshots.length, packs: index.packs.length, blobs: index.count, trees: this.trees.size, bytesRead };
-  }
-
-  async #readableSnapshots(): Promise<Awaited<ReturnType<typeof listSnapshots>>> {
-    try {
-      return await listSnapshots(this.#core);
-    } catch (error) {
-      if (!isHoldfastError(error, 'repository-damaged')) throw error;
-      this.found('snapshots', error.message);
-      return [];
-    }
+    const bytesRead = await this.#readPacks(index, entries);
+    const affected = await this.#affected(index, snapshots);
+    return { errors: this.errors, hints: this.hints, affected, snapshots: snapshots.length, packs: index.packs.length, blobs: index.count, trees, bytesRead };
   }
 
   async #checkKeys(): Promise<void> {
@@ -98,76 +101,86 @@ class Check {
     }
   }
 
-  async #comparePacks(index: BlobIndex, lists: readonly (readonly number[])[]): Promise<void> {
-    this.#options.step('comparing packs with the index');
-    for await (const { id, size } of this.#core.storage.list('pack')) this.#sizes.set(id, size);
-    const indexed = new Set(index.packs);
-    const orphans = [...this.#sizes.keys()].filter((id) => !indexed.has(id));
-    if (orphans.length > 0) this.hints.push(`${orphans.length} packs are named in no index: an interrupted backup left them, and the next one will use them`);
-    index.packs.forEach((pack, number) => {
+  #comparePacks(index: BlobIndex, entries: PackEntries): void {
+    const marked = new Set(index.marks.map(({ id }) => id));
+    let orphans = 0;
+    for (const id of this.#sizes.keys()) if (index.numberOfPack(id) < 0 && !marked.has(id)) orphans++;
+    if (orphans > 0) this.hints.push(`${orphans} packs are named in no index: an interrupted backup left them, and the next one will use them`);
+    if (marked.size > 0) this.hints.push(`${marked.size} packs hold nothing that is needed and wait to be deleted: \`holdfast prune\` does it when their time has come`);
+    for (const [number, pack] of index.packs.entries()) {
       const size = this.#sizes.get(pack);
-      const numbers = lists[number] ?? [];
-      const end = numbers.reduce((most, n) => Math.max(most, index.location(n).offset + index.location(n).length), 0);
+      const numbers = entries.of(number);
+      const end = numbers.reduce((most, n) => Math.max(most, index.location(n).offset + index.lengthOf(n)), 0);
+      if (size !== undefined && size >= end + LENGTH_FIELD) continue;
+      for (const n of numbers) if (size === undefined || index.location(n).offset + index.lengthOf(n) > size) this.#damaged.add(n);
       if (size === undefined) this.found(`pack ${pack}`, `is missing; ${numbers.length} blobs are lost with it`, 'vanished');
-      else if (size < end + LENGTH_FIELD) this.found(`pack ${pack}`, `has ${size} bytes, but its blobs end at ${end}: it was cut short`);
-    });
+      else this.found(`pack ${pack}`, `has ${size} bytes, but its blobs end at ${end}: it was cut short`);
+    }
   }
 
-  async #walk(index: BlobIndex, blobs: BlobReader, tree: string, where: string): Promise<void> {
-    if (this.trees.has(tree)) return;
-    this.trees.add(tree);
-    this.#options.signal.throwIfAborted();
-    let nodes: readonly TreeNode[];
-    try {
-      nodes = await blobs.tree(tree);
-    } catch (error) {
-      if (isHoldfastError(error, 'storage-failed')) throw error;
-      this.found(where, `its tree cannot be read: ${messageOf(error)}`);
-      return;
-    }
-    for (const node of nodes) {
-      const path = `${where}/${toText(nodeName(node))}`;
-      if (node.type === 'file') this.#checkFile(index, node, path);
-      else if (node.type === 'dir' && node.subtree !== undefined) await this.#walk(index, blobs, node.subtree, path);
-      else if (node.type === 'dir') this.found(path, 'is a folder without a tree');
-    }
+  async #walk(index: BlobIndex, snapshots: readonly Snapshot[]): Promise<number> {
+    return await walkTrees({
+      core: this.#core, index, signal: this.#options.signal,
+      roots: snapshots.map(({ id, tree }) => ({ id: tree, where: `snapshot ${id.slice(0, 10)}` })),
+      visit: ({ where }, _number, nodes) => {
+        for (const node of nodes) {
+          const path = `${where}/${toText(nodeName(node))}`;
+          if (node.type === 'file') this.#checkFile(index, node, path);
+          else if (node.type === 'dir' && node.subtree === undefined) this.found(path, 'is a folder without a tree');
+        }
+      },
+      unreadable: ({ id, where }, error) => {
+        this.found(where, `its tree cannot be read: ${error.message}`);
+        const number = index.find(id, 'tree');
+        if (number >= 0) this.#damaged.add(number);
+      },
+    });
   }
 
   #checkFile(index: BlobIndex, node: TreeNode, path: string): void {
     let size = 0;
     for (const id of node.content ?? []) {
-      const location = index.locate(id, 'data');
-      if (!location) {
-        this.found(path, `its data blob ${id.slice(0, 10)} is in no index`, 'vanished');
+      const number = index.find(id, 'data');
+      if (number < 0) {
+        this.found(path, `its data blob ${id.slice(0, 10)} is in no index, or in a pack that is missing`, 'vanished');
         return;
       }
-      size += plainLength(location);
+      size += plainLength(index.location(number));
     }
     if (size !== (node.size ?? 0)) this.found(path, `its blobs have ${size} bytes, but the snapshot says ${node.size ?? 0}`);
   }
 
-  async #readPacks(index: BlobIndex, lists: readonly (readonly number[])[]): Promise<number> {
+  async #readPacks(index: BlobIndex, entries: PackEntries): Promise<number> {
     const chosen = choosePacks(index.packs, this.#sizes, this.#options);
     if (chosen.length === 0) return 0;
     const total = chosen.reduce((sum, pack) => sum + (this.#sizes.get(pack) ?? 0), 0);
     this.#options.step(`reading ${chosen.length} packs`);
-    const numbers = new Map(index.packs.map((pack, number) => [pack, number]));
     let read = 0;
     await using pool = new UnpackerPool(this.#core);
+    const parallel = new Semaphore(PACKS_AT_ONCE);
     await Promise.all(
-      chosen.map(async (pack) => {
+      chosen.map((pack) => parallel.run(async () => {
         const size = this.#sizes.get(pack) ?? 0;
+        const numbers = entries.of(index.numberOfPack(pack)).toSorted((a, b) => index.location(a).offset - index.location(b).offset);
         const done = await pool.run(async () => {
           this.#options.signal.throwIfAborted();
-          const indexed = (lists[numbers.get(pack) ?? -1] ?? []).map((n) => index.blob(n)).sort((a, b) => a.offset - b.offset);
+          const indexed = Array.from(numbers, (number) => index.blob(number));
           return { kind: 'verify', range: await loadRange(this.#core, { pack, offset: 0, length: size }), indexed };
         });
         this.errors.push(...done.problems);
+        for (const at of done.lost ?? []) this.#damaged.add(numbers[at] ?? 0);
         read += size;
         this.#options.progress(size, total);
-      }),
+      })),
     );
     return read;
+  }
+
+  /** Only looked for when something is wrong: a walk through every snapshot that names each path. */
+  async #affected(index: BlobIndex, snapshots: readonly Snapshot[]): Promise<readonly AffectedSnapshot[]> {
+    if (this.errors.length === 0) return [];
+    this.#options.step('looking which restore points the damage hits');
+    return await affectedSnapshots(snapshots, { core: this.#core, index, damaged: this.#damaged, signal: this.#options.signal });
   }
 }
 

@@ -2,13 +2,13 @@
 import { hash } from 'node:crypto';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
-import type { FileKind, Storage } from '../storage/storage.ts';
+import type { Call, FileKind, ListedStoredFile, Storage } from '../storage/storage.ts';
 import { Cipher, SealBroken, type SealKey } from './format/cipher.ts';
 import { parseConfigDocument, type ConfigDocument } from './format/documents.ts';
 import { openKeyFile, parseKeyFile, type KeyFile } from './format/key-file.ts';
 import { MAX_DOCUMENT, MAX_INDEX, MAX_KEY_FILE } from './format/limits.ts';
 import { degree, isIrreducible, POLYNOMIAL_DEGREE } from './format/polynomial.ts';
-import { decodeUnpacked, encodeUnpacked } from './format/unpacked.ts';
+import { encodeUnpacked, unpackedBytes } from './format/unpacked.ts';
 
 /** restic looks at no more keys than this. */
 const MAX_KEYS = 20;
@@ -31,8 +31,8 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 /** Loads a file whose name is the hash of its bytes, and checks that. */
-export async function loadChecked(storage: Storage, kind: FileKind, id: string): Promise<Buffer> {
-  const bytes = await storage.load({ kind, id });
+export async function loadChecked(storage: Storage, kind: FileKind, id: string, call?: Call): Promise<Buffer> {
+  const bytes = await storage.load({ kind, id }, undefined, call);
   if (sha256(bytes) !== id) {
     throw new HoldfastError('repository-damaged', `${kind} ${id.slice(0, 10)} in ${storage.location} is not what was written: its hash differs`, {
       hint: 'Run `holdfast check --read-data` to see how far the damage goes.',
@@ -42,12 +42,16 @@ export async function loadChecked(storage: Storage, kind: FileKind, id: string):
 }
 
 /** The JSON text of a sealed document. */
-export async function loadDocument(core: Core, kind: DocumentKind, id: string): Promise<string> {
-  const sealed = await loadChecked(core.storage, kind, id);
+export async function loadDocument(core: Core, kind: DocumentKind, id: string, call?: Call): Promise<string> {
+  return openDocument(core, kind, id, await loadChecked(core.storage, kind, id, call)).toString('utf8');
+}
+
+/** The JSON of a sealed document whose hash was compared, as bytes. Throws `repository-damaged`. */
+export function openDocument({ storage, cipher }: Core, kind: DocumentKind, id: string, sealed: Buffer): Buffer {
   try {
-    return decodeUnpacked(core.cipher.open(sealed), kind === 'index' ? MAX_INDEX : MAX_DOCUMENT);
+    return unpackedBytes(cipher.open(sealed), kind === 'index' ? MAX_INDEX : MAX_DOCUMENT);
   } catch (error) {
-    throw new HoldfastError('repository-damaged', `${kind} ${id.slice(0, 10)} in ${core.storage.location} cannot be decoded: ${messageOf(error)}`, { cause: error });
+    throw new HoldfastError('repository-damaged', `${kind} ${id.slice(0, 10)} in ${storage.location} cannot be decoded: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -60,9 +64,14 @@ export async function saveDocument(core: Core, kind: DocumentKind, json: string)
 }
 
 export async function listIds(storage: Storage, kind: FileKind): Promise<readonly string[]> {
-  const ids: string[] = [];
-  for await (const { id } of storage.list(kind)) ids.push(id);
-  return ids.sort();
+  return (await listFiles(storage, kind)).map(({ id }) => id);
+}
+
+/** In the order of their ids. */
+export async function listFiles(storage: Storage, kind: FileKind): Promise<readonly ListedStoredFile[]> {
+  const files: ListedStoredFile[] = [];
+  for await (const file of storage.list(kind)) files.push(file);
+  return files.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 /** Finds the key that the password opens, and opens the repository. */

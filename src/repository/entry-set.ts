@@ -39,9 +39,10 @@ export class EntrySet {
 /** The chosen blobs, pack by pack in the order of the index, each pack made when it is asked for; only packs that hold one. */
 export function* chosenPacks(index: BlobIndex, chosen: EntrySet): Generator<IndexedPack> {
   if (chosen.size === 0) return;
-  for (const [number, numbers] of index.entriesByPack().entries()) {
+  const entries = index.entriesByPack();
+  for (const [number, id] of index.packs.entries()) {
     const blobs = [];
-    for (const entry of numbers) if (chosen.has(entry)) blobs.push(index.blob(entry));
-    if (blobs.length > 0) yield { id: index.packs[number] ?? '', blobs };
+    for (const entry of entries.of(number)) if (chosen.has(entry)) blobs.push(index.blob(entry));
+    if (blobs.length > 0) yield { id, blobs };
   }
 }

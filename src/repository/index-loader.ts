@@ -1,17 +1,43 @@
 /** Loads the index files, and takes up packs that none of them names: what an interrupted backup left is used, not stored twice. */
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import { collectWhenGrown } from '../base/garbage.ts';
+import { Semaphore } from '../base/semaphore.ts';
+import type { ListedStoredFile } from '../storage/storage.ts';
 import { BlobIndexBuilder, type BlobIndex } from './blob-index.ts';
-import { listIds, loadDocument, saveDocument, type Core } from './core.ts';
-import { encodeIndex, encodeIndexedPack, parseIndex, type IndexedPack } from './format/index-file.ts';
+import { listFiles, listIds, loadChecked, openDocument, saveDocument, type Core } from './core.ts';
+import type { IndexContent } from './entry-table.ts';
+import { encodeIndex, encodeIndexedPack, type IndexedPack, type PackMark } from './format/index-file.ts';
 import { SEAL_OVERHEAD } from './format/cipher.ts';
 import { LENGTH_FIELD, MAX_HEADER, parsePackHeader, type PackedBlob } from './format/pack-header.ts';
 
 /** What is fetched first from the end of a pack: most headers are smaller. */
 const TAIL_BYTES = 16 * 1024;
+/** restic writes an index file when it has so many blobs. */
+export const INDEX_BLOBS = 50_000;
+
+/** Stored bytes of index files that are loaded ahead: about four times as much when they are unpacked, one at a time. */
+const AHEAD_BYTES = 8 << 20;
+/** A blob takes at least its hash, which does not compress. */
+const LEAST_BYTES_PER_BLOB = 32;
+
+/** An index file, and what it named that no file before it did. */
+export interface IndexFile {
+  readonly id: string;
+  /** Bytes as stored. */
+  readonly size: number;
+  readonly content: IndexContent;
+}
+
+export interface IndexReading {
+  readonly builder: BlobIndexBuilder;
+  readonly files: readonly IndexFile[];
+}
+
+type Damaged = (error: HoldfastError, id: string) => void;
 
 /** The index of everything that the repository's index files name. `damaged` hears of files that cannot be read, and may go on without them. */
-export async function loadIndex(core: Core, damaged: (error: HoldfastError) => void = fail): Promise<BlobIndex> {
-  return (await readIndexFiles(core, damaged)).build();
+export async function loadIndex(core: Core, damaged: Damaged = fail): Promise<BlobIndex> {
+  return (await readIndexFiles(core, damaged)).builder.build();
 }
 
 function fail(error: HoldfastError): never {
@@ -20,9 +46,9 @@ function fail(error: HoldfastError): never {
 
 /** The same without the blobs of packs that are not there: of a blob that lies in two packs, the one that can be read is found. */
 export async function loadReaderIndex(core: Core): Promise<BlobIndex> {
-  const builder = await readIndexFiles(core, fail);
+  const { builder } = await readIndexFiles(core);
   const present = new Set(await listIds(core.storage, 'pack'));
-  return builder.build(new Set(builder.packsBeside(present)));
+  return builder.build(builder.packsBeside(present));
 }
 
 export interface WriterIndex {
@@ -38,41 +64,92 @@ export interface WriterReading {
   readonly present: ReadonlySet<string>;
 }
 
-/** Reads the index files, and the headers of packs that none of them names. Changes nothing; needs a lock that is written, not yet settled. */
+/**
+ * Reads the index files, and the headers of packs that none of them names. Changes nothing; needs a lock that is written, not yet
+ * settled. A pack that waits to be deleted is named nowhere on purpose and is not taken up.
+ */
 export async function readForWriting(core: Core): Promise<WriterReading> {
-  const builder = await readIndexFiles(core, fail);
-  const orphans: IndexedPack[] = [];
+  const { builder } = await readIndexFiles(core);
+  const unnamed: ListedStoredFile[] = [];
   const present = new Set<string>();
-  for await (const { id, size } of core.storage.list('pack')) {
-    present.add(id);
-    if (builder.hasPack(id)) continue;
-    const blobs = await tryReadHeader(core, id, size);
-    if (blobs) orphans.push({ id, blobs });
+  for await (const pack of core.storage.list('pack')) {
+    present.add(pack.id);
+    if (!builder.hasPack(pack.id) && !builder.isMarked(pack.id)) unnamed.push(pack);
   }
+  const parallel = new Semaphore(core.storage.parallel ?? 4);
+  const headers = await Promise.all(unnamed.map(({ id, size }) => parallel.run(async () => ({ id, blobs: await tryReadHeader(core, id, size) }))));
+  const orphans = headers.flatMap(({ id, blobs }) => (blobs ? [{ id, blobs }] : []));
   return { builder, orphans, present };
 }
 
 /** The index for a writer, under a lock: packs that are stored but named nowhere get an index file and are used. */
 export async function writerIndex(core: Core, { builder, orphans, present }: WriterReading): Promise<WriterIndex> {
   if (orphans.length > 0) {
-    await saveDocument(core, 'index', encodeIndex(orphans.map(encodeIndexedPack)));
+    await saveIndex(core, orphans);
     builder.add(orphans);
   }
   const missing = builder.packsBeside(present);
-  return { index: builder.build(new Set(missing)), missingPacks: missing.length };
+  return { index: builder.build(missing), missingPacks: missing.length };
 }
 
-async function readIndexFiles(core: Core, damaged: (error: HoldfastError) => void): Promise<BlobIndexBuilder> {
-  const builder = new BlobIndexBuilder();
-  for (const id of await listIds(core.storage, 'index')) {
+/** Writes index files of these packs, none of more than 50,000 blobs but for a pack that has more; answers their ids. */
+export async function saveIndex(core: Core, packs: Iterable<IndexedPack>, marks: readonly PackMark[] = []): Promise<readonly string[]> {
+  const ids: string[] = [];
+  let entries: string[] = [];
+  let blobs = 0;
+  let left = marks;
+  const write = async (): Promise<void> => {
+    ids.push(await saveDocument(core, 'index', encodeIndex(entries, left)));
+    [entries, blobs, left] = [[], 0, []];
+  };
+  for (const pack of packs) {
+    if (blobs > 0 && blobs + pack.blobs.length > INDEX_BLOBS) await write();
+    entries.push(encodeIndexedPack(pack));
+    blobs += pack.blobs.length;
+  }
+  if (entries.length > 0 || left.length > 0) await write();
+  return ids;
+}
+
+/** Several files are on their way at once; they are taken in by the order of their ids, so that the result does not depend on who was first. */
+export async function readIndexFiles(core: Core, damaged: Damaged = fail): Promise<IndexReading> {
+  const listed = await listFiles(core.storage, 'index');
+  const builder = new BlobIndexBuilder(listed.reduce((sum, { size }) => sum + size, 0) / LEAST_BYTES_PER_BLOB);
+  const files: IndexFile[] = [];
+  for await (const { id, size, sealed } of loadAhead(core, listed)) {
     try {
-      builder.add(parseIndex(await loadDocument(core, 'index', id)));
+      files.push({ id, size, content: builder.read(openDocument(core, 'index', id, await sealed)) });
     } catch (error) {
-      if (isHoldfastError(error, 'storage-failed', 'file-missing')) throw error;
-      damaged(isHoldfastError(error) ? error : new HoldfastError('repository-damaged', `index ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error }));
+      if (isHoldfastError(error) && error.code !== 'repository-damaged') throw error;
+      damaged(isHoldfastError(error) ? error : new HoldfastError('repository-damaged', `index ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error }), id);
     }
   }
-  return builder;
+  return { builder, files };
+}
+
+interface Loading extends ListedStoredFile {
+  readonly sealed: Promise<Buffer>;
+}
+
+async function* loadAhead(core: Core, files: readonly ListedStoredFile[]): AsyncGenerator<Loading> {
+  const ahead: Loading[] = [];
+  const most = Math.max(2, core.storage.parallel ?? 4);
+  let bytes = 0;
+  for (const file of files) {
+    const sealed = loadChecked(core.storage, 'index', file.id);
+    // One may fail while an earlier one is still being taken in.
+    sealed.catch(() => undefined);
+    ahead.push({ ...file, sealed });
+    bytes += file.size;
+    while (ahead.length >= most || bytes > AHEAD_BYTES) {
+      const next = ahead.shift();
+      if (!next) break;
+      bytes -= next.size;
+      yield next;
+      collectWhenGrown();
+    }
+  }
+  yield* ahead;
 }
 
 /** A pack whose header does not open is left alone; `check` names it. */

@@ -3,17 +3,19 @@ import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { StoredFile } from '../storage/storage.ts';
 import { saveDocument, type Core } from './core.ts';
+import type { BlobIndex } from './blob-index.ts';
 import { encodeIndex } from './format/index-file.ts';
+import { INDEX_BLOBS } from './index-loader.ts';
 import type { FilledPack } from './pipeline/pipeline.ts';
 
-/** restic writes an index file when it has so many blobs or is so old. */
-const INDEX_BLOBS = 50_000;
+/** restic writes an index file when it is so old. */
 const INDEX_MS = 10 * 60_000;
 const READ_BYTES = 1 << 20;
 
 export class PackStore {
   readonly #core: Core;
   readonly #clock: Clock;
+  readonly #known: BlobIndex | undefined;
   #entries: string[] = [];
   #blobs = 0;
   #lastIndexMs: number;
@@ -23,16 +25,18 @@ export class PackStore {
   packedBytes = 0;
   plainBytes = 0;
 
-  constructor(core: Core, clock: Clock) {
+  /** `known` learns of the packs once an index file names them. */
+  constructor(core: Core, clock: Clock, known?: BlobIndex) {
     this.#core = core;
     this.#clock = clock;
+    this.#known = known;
     this.#lastIndexMs = clock.elapsedMs();
   }
 
   /** Stores a pack and reads it back; it counts only when it is there as it was written. */
   async store(pack: FilledPack): Promise<void> {
     const file = { kind: 'pack', id: pack.id } as const;
-    await this.#core.storage.save(file, pack.bytes);
+    await this.#core.storage.save(file, pack.bytes, { keep: pack.keep });
     await this.#readBack(file, pack.bytes);
     this.#entries.push(pack.indexEntry);
     this.#blobs += pack.blobs;
@@ -51,6 +55,7 @@ export class PackStore {
     this.#blobs = 0;
     this.#lastIndexMs = this.#clock.elapsedMs();
     await saveDocument(this.#core, 'index', json);
+    this.#known?.extend(Buffer.from(json));
   }
 
   async #readBack(file: StoredFile, bytes: Buffer): Promise<void> {

@@ -40,6 +40,8 @@ export class Repository {
   #index: BlobIndex | undefined;
   /** Read by `lockForWriting`, used by the first `archive`. */
   #reading: WriterReading | undefined;
+  /** Of the first `archive`, used by those that follow under the same lock. */
+  #writer: WriterIndex | undefined;
 
   constructor(core: Core, clock: Clock) {
     this.#core = core;
@@ -56,12 +58,14 @@ export class Repository {
 
   /** A lock on the repository, released by disposing it. */
   async lock(exclusive: boolean): Promise<Lock> {
+    this.#forget();
     return await acquireLock(this.#core, { exclusive, clock: this.#clock });
   }
 
   /** A lock for a backup, and all snapshots, oldest first. They and the index are read while the lock settles. */
   async lockForWriting(): Promise<{ readonly lock: Lock; readonly snapshots: readonly Snapshot[] }> {
     let snapshots: readonly Snapshot[] = [];
+    this.#forget();
     const meanwhile = async (): Promise<void> => {
       snapshots = await listSnapshots(this.#core);
       this.#reading = await readForWriting(this.#core);
@@ -83,19 +87,22 @@ export class Repository {
 
   /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */
   async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult & Pick<WriterIndex, 'missingPacks'>> {
-    const reading = this.#reading ?? (await readForWriting(this.#core));
+    const writer = this.#writer ?? (await writerIndex(this.#core, this.#reading ?? (await readForWriting(this.#core))));
     this.#reading = undefined;
-    const { index, missingPacks } = await writerIndex(this.#core, reading);
-    // What is archived now is in no index that was loaded before.
-    this.#index = undefined;
-    return { ...(await archive(this.#core, index, { ...options, clock: this.#clock })), missingPacks };
+    // After a failure packs may be stored that no index names yet: the next one looks anew, and finds them.
+    this.#writer = undefined;
+    const result = await archive(this.#core, writer.index, { ...options, clock: this.#clock });
+    // The index knows now what was written: the next store and all readers use the same.
+    this.#writer = writer;
+    this.#index = writer.index;
+    return { ...result, missingPacks: writer.missingPacks };
   }
 
   /** Writes a snapshot and reads it back; the last step of a backup. Answers its id. */
   async saveSnapshot(facts: SnapshotFacts): Promise<string> {
     const document = snapshotDocument(facts, this.#clock.now());
     const id = await saveDocument(this.#core, 'snapshot', encodeDocument(document));
-    await loadDocument(this.#core, 'snapshot', id);
+    await loadDocument(this.#core, 'snapshot', id, { keep: false });
     return id;
   }
 
@@ -156,6 +163,13 @@ export class Repository {
   /** Ends the connections of the storage. */
   async close(): Promise<void> {
     await this.#core.storage.close?.();
+  }
+
+  /** Before a lock is held others may write and remove: what was read then is not relied on. */
+  #forget(): void {
+    this.#index = undefined;
+    this.#reading = undefined;
+    this.#writer = undefined;
   }
 
   /** The index, loaded once. Snapshots must have been listed before: what they refer to is then in it. */

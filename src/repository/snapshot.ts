@@ -1,5 +1,6 @@
 /** Snapshots: found by id, by `latest` and by tags. */
-import { HoldfastError, messageOf } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import { Semaphore } from '../base/semaphore.ts';
 import { listIds, loadDocument, type Core } from './core.ts';
 import { parseSnapshot, type SnapshotDocument } from './format/documents.ts';
 import type { ArchiveResult } from './archive.ts';
@@ -9,10 +10,20 @@ export interface Snapshot extends SnapshotDocument {
   readonly id: string;
 }
 
-/** All snapshots, oldest first. */
-export async function listSnapshots(core: Core): Promise<readonly Snapshot[]> {
-  const snapshots: Snapshot[] = [];
-  for (const id of await listIds(core.storage, 'snapshot')) snapshots.push({ ...(await loadSnapshot(core, id)), id });
+/** All snapshots, oldest first. `damaged` hears of those that cannot be read, and may go on without them. */
+export async function listSnapshots(core: Core, damaged?: (error: HoldfastError, id: string) => void): Promise<readonly Snapshot[]> {
+  const parallel = new Semaphore(core.storage.parallel ?? 4);
+  const load = async (id: string): Promise<readonly Snapshot[]> => {
+    try {
+      return [{ ...(await loadSnapshot(core, id)), id }];
+    } catch (error) {
+      if (!damaged || !isHoldfastError(error, 'repository-damaged')) throw error;
+      damaged(error, id);
+      return [];
+    }
+  };
+  const ids = await listIds(core.storage, 'snapshot');
+  const snapshots = (await Promise.all(ids.map((id) => parallel.run(() => load(id))))).flat();
   return snapshots.sort((a, b) => Number(parseTime(a.time) - parseTime(b.time)) || (a.id < b.id ? -1 : 1));
 }
 

@@ -9,6 +9,7 @@
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import { collectWhenGrown } from '../base/garbage.ts';
+import type { BlobIndex } from './blob-index.ts';
 import type { Compression } from './compress-blob.ts';
 import type { Core } from './core.ts';
 import type { SealKey } from './format/cipher.ts';
@@ -45,6 +46,8 @@ export interface TransferOptions {
   readonly packs: Iterable<IndexedPack>;
   /** Compress anew; undefined keeps every blob as it is compressed. */
   readonly compression?: Compression | undefined;
+  /** The index of `to`, when it should learn of what was moved. */
+  readonly known?: BlobIndex | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Bytes (as sealed in the old packs) and blobs that are done since the last call. */
@@ -87,7 +90,7 @@ class TransferRun {
   constructor(options: TransferOptions, pool: UnpackerPool) {
     this.#options = options;
     this.#pool = pool;
-    this.#packs = new PackStore(options.to, options.clock);
+    this.#packs = new PackStore(options.to, options.clock, options.known);
     const { cipher } = options.to;
     // Room for trees is made when the first one comes.
     this.#packers = { data: new Packer('data', cipher, 'off', Buffer.alloc(0), 'grow'), tree: new Packer('tree', cipher, 'off', Buffer.alloc(0), 'grow') };

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeIndex, encodeIndexedPack, parseIndex } from './index-file.ts';
+import { encodeIndex, encodeIndexedPack } from './index-file.ts';
+import { parseIndex } from './index-scan.ts';
 import { encodePackHeader, parsePackHeader, type PackedBlob } from './pack-header.ts';
 import { Compressor, decompressFrame, Decompressor } from './zstd.ts';
 

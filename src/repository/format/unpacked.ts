@@ -13,9 +13,15 @@ export function encodeUnpacked(json: string): Buffer {
 
 /** The JSON text; throws on an encoding that is not known, and on more than `most` bytes. */
 export function decodeUnpacked(plain: Buffer, most: number): string {
+  return unpackedBytes(plain, most).toString('utf8');
+}
+
+/** The same as bytes, for large documents. */
+export function unpackedBytes(plain: Buffer, most: number): Buffer {
   const first = plain[0];
-  if (first === VERSION_2) return decompressFrame(plain.subarray(1), most).toString('utf8');
-  if (first === undefined || !OPENERS.includes(first)) throw new Error(`unknown encoding ${first}`);
+  if (first === VERSION_2) return decompressFrame(plain.subarray(1), most);
+  if (first === undefined) throw new Error('it is empty');
+  if (!OPENERS.includes(first)) throw new Error(`unknown encoding ${first}`);
   if (plain.length > most) throw new Error(`${plain.length} bytes are more than the ${most} that it may have`);
-  return plain.toString('utf8');
+  return plain;
 }

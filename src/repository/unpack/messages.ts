@@ -68,7 +68,7 @@ export type UnpackRequest =
   | { readonly kind: 'open'; readonly range: PackRange; readonly blobs: readonly PackedBlob[]; readonly into: SharedArrayBuffer }
   /** Read files of this host and compare their contents with the hashes of their chunks. */
   | { readonly kind: 'compare'; readonly files: readonly ComparedFile[] }
-  /** Read a whole pack and compare everything in it with its id, its header and the index. */
+  /** Read a whole pack and compare everything in it with its id, its header and the index; `lost` answers which blobs cannot be read. */
   | { readonly kind: 'verify'; readonly range: PackRange; readonly indexed: readonly PackedBlob[] }
   /** Know that blobs are whole; each that is not is a problem, whose subject is its id. */
   | { readonly kind: 'prove'; readonly range: PackRange; readonly blobs: readonly PackedBlob[] }
@@ -76,5 +76,5 @@ export type UnpackRequest =
   | { readonly kind: 'move'; readonly range: PackRange; readonly blobs: readonly PackedBlob[]; readonly into: SharedArrayBuffer; readonly at: number; readonly compression: Compression | undefined };
 
 export type UnpackAnswer =
-  | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[]; readonly moved?: readonly MovedBlob[] }
+  | { readonly kind: 'done'; readonly bytes: number; readonly problems: readonly Problem[]; readonly moved?: readonly MovedBlob[]; readonly lost?: readonly number[] }
   | { readonly kind: 'error'; readonly code: string; readonly message: string; readonly hint?: string | undefined };

@@ -101,12 +101,13 @@ function move({ range, blobs, into, at, compression }: Extract<UnpackRequest, { 
 }
 
 /** A pack that the disk cannot read is a problem of that pack, not the end of the check. */
-function verify({ range, indexed }: Extract<UnpackRequest, { kind: 'verify' }>): { bytes: number; problems: readonly Problem[] } {
+function verify({ range, indexed }: Extract<UnpackRequest, { kind: 'verify' }>): Omit<Done, 'kind'> {
+  const lost: number[] = [];
   try {
     const bytes = packs.read(range);
-    return { bytes: bytes.length, problems: verifyPack({ cipher, decompressor, sha256 }, range.pack, bytes, indexed) };
+    return { bytes: bytes.length, problems: verifyPack({ cipher, decompressor, sha256 }, range.pack, bytes, indexed, (at) => lost.push(at)), lost };
   } catch (error) {
-    return { bytes: 0, problems: [{ subject: `pack ${range.pack}`, kind: 'unreadable', message: `cannot be read: ${messageOf(error)}` }] };
+    return { bytes: 0, problems: [{ subject: `pack ${range.pack}`, kind: 'unreadable', message: `cannot be read: ${messageOf(error)}` }], lost: [...indexed.keys()] };
   } finally {
     packs.close();
   }

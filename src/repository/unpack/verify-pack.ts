@@ -12,22 +12,25 @@ interface Tools {
   sha256(bytes: Uint8Array): string;
 }
 
-export function verifyPack(tools: Tools, pack: string, bytes: Buffer, indexed: readonly PackedBlob[]): readonly Problem[] {
+/** `lost` hears the place in `indexed` of every blob that cannot be read. */
+export function verifyPack(tools: Tools, pack: string, bytes: Buffer, indexed: readonly PackedBlob[], lost: (at: number) => void = () => undefined): readonly Problem[] {
   const problems: Problem[] = [];
   const found = (message: string): void => {
     problems.push({ subject: `pack ${pack}`, kind: 'changed', message });
   };
   if (tools.sha256(bytes) !== pack) found('its bytes are not those that were written: the hash differs from its name');
   compareHeader(tools.cipher, bytes, indexed, found);
-  for (const blob of indexed) {
+  for (const [at, blob] of indexed.entries()) {
     if (blob.offset + blob.length > bytes.length) {
       found(`${blob.type} blob ${blob.id} lies beyond the end of the pack`);
+      lost(at);
       continue;
     }
     try {
       openBlob(tools.cipher, tools.decompressor, blob.id, { ...blob, pack }, bytes.subarray(blob.offset, blob.offset + blob.length));
     } catch (error) {
       found(messageOf(error));
+      lost(at);
     }
   }
   return problems;
