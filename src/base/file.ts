@@ -22,6 +22,8 @@ export interface DurableOptions {
   readonly mode?: number;
   /** Mode after the rename, for files that must never change again. */
   readonly finalMode?: number;
+  /** Throws EEXIST when something has this name already, as the file system judges at one moment. */
+  readonly onlyNew?: boolean;
   /** Told of bytes as they are written, and waited for when it answers a promise. */
   wrote?(bytes: number): Promise<void> | undefined;
 }
@@ -44,11 +46,13 @@ export async function writeDurably(file: string, bytes: Uint8Array, options: Dur
       await handle.close();
     }
     if (options.finalMode !== undefined) await fs.chmod(temporary, options.finalMode);
-    await fs.rename(temporary, file);
+    if (options.onlyNew === true) await fs.link(temporary, file);
+    else await fs.rename(temporary, file);
   } catch (error) {
     await fs.rm(temporary, { force: true });
     throw error;
   }
+  if (options.onlyNew === true) await fs.rm(temporary, { force: true });
   await syncFolder(path.dirname(file));
 }
 

@@ -117,7 +117,7 @@ async function loadConfig(storage: Storage): Promise<Buffer> {
   } catch (error) {
     if (!isHoldfastError(error, 'file-missing')) throw error;
     throw new HoldfastError('repository-missing', `there is no repository at ${storage.location}`, {
-      hint: 'Check the path, or make a repository there with `holdfast init`.', cause: error,
+      hint: error.hint ?? 'Check the path, or make a repository there with `holdfast init`.', cause: error,
     });
   }
 }
