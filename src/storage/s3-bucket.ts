@@ -1,6 +1,6 @@
 /** What concerns the bucket as a whole: making it, and clearing away uploads that nobody finished. */
 import {
-  AbortMultipartUploadCommand, CreateBucketCommand, GetObjectLockConfigurationCommand, HeadBucketCommand, ListMultipartUploadsCommand,
+  AbortMultipartUploadCommand, CreateBucketCommand, GetObjectLockConfigurationCommand, HeadBucketCommand, ListMultipartUploadsCommand, ListObjectsV2Command,
   type BucketLocationConstraint, type ListMultipartUploadsCommandOutput, type MultipartUpload,
 } from '@aws-sdk/client-s3';
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
@@ -25,12 +25,12 @@ export class S3Bucket {
   }
 
   async #exists(): Promise<boolean> {
-    const { bucket: Bucket } = this.#place;
+    const Bucket = this.#session.bucket;
     try {
       await this.#session.send({ what: 'look at the bucket', action: 's3:ListBucket' }, async (client, options) => await client.send(new HeadBucketCommand({ Bucket }), options));
       return true;
     } catch (error) {
-      const { status, bare } = failureOf(isHoldfastError(error) ? error.cause : error);
+      const { status, bare } = failureOf(error);
       if (status === 404) return false;
       // Credentials that may not look at the bucket may still write to it; an answer to HEAD does not say why. The next request does.
       if (status !== undefined && bare && status < 500) return true;
@@ -48,46 +48,58 @@ export class S3Bucket {
     try {
       await this.#session.send({ what: `make the bucket '${Bucket}'`, action: 's3:CreateBucket' }, async (client, options) => await client.send(command(), options));
     } catch (error) {
-      const { code } = failureOf(isHoldfastError(error) ? error.cause : error);
+      const { code } = failureOf(error);
       if (code !== 'BucketAlreadyOwnedByYou') throw error;
     }
   }
 
   async #requireObjectLock(): Promise<void> {
-    const { bucket: Bucket } = this.#place;
+    const Bucket = this.#session.bucket;
     try {
       await this.#session.send({ what: 'look at the object lock', action: 's3:GetBucketObjectLockConfiguration' }, async (client, options) =>
         await client.send(new GetObjectLockConfigurationCommand({ Bucket }), options));
     } catch (error) {
       // Who may not look finds out with the first file.
       if (isHoldfastError(error, 'storage-denied')) return;
-      const { code, status } = failureOf(isHoldfastError(error) ? error.cause : error);
+      const { code, status } = failureOf(error);
       if (status !== 404 && code !== 'NotImplemented') throw error;
-      throw new HoldfastError('config', `the bucket '${Bucket}' has no object lock, so nothing in it can be kept from being removed`, {
-        hint: 'Object lock is chosen when a bucket is made: use a new bucket, which `holdfast init` makes so, or leave `object-lock:` out.', cause: error,
-      });
+      throw withoutObjectLock(Bucket, error);
     }
   }
 
+  /** From the header of an answer, so to the second. */
+  async serverTime({ signal }: Call): Promise<Date> {
+    let date: string | undefined;
+    const command = new ListObjectsV2Command({ Bucket: this.#session.bucket, MaxKeys: 1, Prefix: this.#session.prefix });
+    command.middlewareStack.add((next) => async (args) => {
+      const result = await next(args);
+      date = (result.response as { headers?: Readonly<Record<string, string>> }).headers?.['date'];
+      return result;
+    }, { step: 'deserialize', priority: 'low', name: 'readDate' });
+    await this.#session.send({ what: 'ask for the time', action: 's3:ListBucket', signal }, async (client, options) => await client.send(command, options));
+    if (date !== undefined) return new Date(date);
+    throw new HoldfastError('storage-failed', `${this.#session.location} does not tell its time`, { hint: 'Something between here and the server may be changing answers.' });
+  }
+
   /** Aborts uploads below the prefix that were begun before this moment; answers how many. */
-  async sweep(prefix: string, before: Date, { signal }: Call): Promise<number> {
+  async sweep(before: Date, { signal }: Call): Promise<number> {
     let aborted = 0;
-    for await (const { Key, UploadId, Initiated } of this.#unfinished(prefix, signal)) {
+    for await (const { Key, UploadId, Initiated } of this.#unfinished(signal)) {
       if (Initiated === undefined || Initiated >= before) continue;
       await this.#session.send({ what: 'clear away an unfinished upload', action: 's3:AbortMultipartUpload', signal }, async (client, options) =>
-        await client.send(new AbortMultipartUploadCommand({ Bucket: this.#place.bucket, Key, UploadId }), options)).catch(unlessGone);
+        await client.send(new AbortMultipartUploadCommand({ Bucket: this.#session.bucket, Key, UploadId }), options)).catch(unlessGone);
       aborted++;
     }
     return aborted;
   }
 
-  async *#unfinished(prefix: string, signal: AbortSignal | undefined): AsyncIterable<MultipartUpload> {
+  async *#unfinished(signal: AbortSignal | undefined): AsyncIterable<MultipartUpload> {
     const found: MultipartUpload[] = [];
     let from: { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined } | undefined = {};
     while (from !== undefined) {
       const marker: object = from;
       const page: ListMultipartUploadsCommandOutput = await this.#session.send({ what: 'list unfinished uploads', action: 's3:ListBucketMultipartUploads', signal }, async (client, options) =>
-        await client.send(new ListMultipartUploadsCommand({ Bucket: this.#place.bucket, Prefix: prefix, ...marker }), options));
+        await client.send(new ListMultipartUploadsCommand({ Bucket: this.#session.bucket, Prefix: this.#session.prefix, ...marker }), options));
       found.push(...(page.Uploads ?? []));
       from = page.IsTruncated === true && page.NextKeyMarker !== undefined ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : undefined;
     }
@@ -96,7 +108,14 @@ export class S3Bucket {
   }
 }
 
+/** The configuration asks for locks, and the bucket was not made for them. */
+export function withoutObjectLock(bucket: string, cause: unknown): HoldfastError {
+  return new HoldfastError('config', `the bucket '${bucket}' has no object lock, so nothing in it can be kept from being removed`, {
+    hint: 'Object lock is chosen when a bucket is made: use a new bucket, which `holdfast init` makes so, or leave `object-lock:` out.', cause,
+  });
+}
+
 /** Somebody finished or aborted it meanwhile. */
 function unlessGone(error: unknown): void {
-  if (failureOf(isHoldfastError(error) ? error.cause : error).code !== 'NoSuchUpload') throw error;
+  if (failureOf(error).code !== 'NoSuchUpload') throw error;
 }

@@ -83,7 +83,7 @@ const JUDGES: ReadonlyMap<string, Judge> = new Map<string, Judge>([
   ['SignatureDoesNotMatch', denied('the secret key does not belong to the access key', 'Check the secret key. If it is right, a proxy in between changes the requests.')],
   ['ExpiredToken', denied('the session token has expired', 'Get new credentials; for what runs by itself, use credentials that do not expire or a role.')],
   ['InvalidToken', denied('the server does not accept the session token', 'Check that access key, secret key and session token are of the same session.')],
-  ['CredentialsProviderError', () => ({ code: 'secret-missing', why: 'no credentials were found', hint: 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write `credentials:` into holdfast.yaml.' })],
+  ['CredentialsProviderError', ({ message }) => ({ code: 'secret-missing', why: `no credentials were found (${message})`, hint: 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write `credentials:` into holdfast.yaml.' })],
   ['NoSuchBucket', noBucket],
   ['InvalidBucketName', (_failure, { bucket }) => ({ code: 'config', why: `'${bucket}' cannot be the name of a bucket`, hint: 'Names of buckets have 3 to 63 small letters, digits and hyphens.' })],
   ['PermanentRedirect', otherRegion],
@@ -151,6 +151,6 @@ function byStatus({ code, status = 0, bare }: S3Failure): Judge {
 }
 
 const unknown = ({ code, message, status }: Pick<S3Failure, 'code' | 'message'> & { readonly status?: number | undefined }): Verdict => ({
-  code: 'storage-failed', why: `${code === 'Nameless' ? `the server answers ${status ?? 'with an error'}` : `${code}: ${message}`}`,
+  code: 'storage-failed', why: code === 'Nameless' ? `the server answers ${status ?? 'with an error'}` : message === '' || message === 'UnknownError' ? `the server answers ${code}` : `${code}: ${message}`,
   hint: 'Look up this answer in the documentation of the server.',
 });

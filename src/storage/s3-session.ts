@@ -6,9 +6,11 @@ import { HoldfastError, messageOf } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
 import { createS3Client } from '../client/s3/client.ts';
 import { failureOf } from '../client/s3/failure.ts';
+import { pathOf } from './layout.ts';
 import { formatAddress, type S3Place } from './place.ts';
 import { s3Error, type S3Scene } from './s3-error.ts';
 import { sendOptions, type SendOptions } from './s3-put.ts';
+import type { StoredFile } from './storage.ts';
 
 /** What AWS calls its first region; servers of one region mostly take this name for it. */
 export const FIRST_REGION = 'us-east-1';
@@ -34,6 +36,19 @@ export class S3Session {
     this.#place = place;
     this.#clock = clock;
     this.#region = place.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'] ?? FIRST_REGION;
+  }
+
+  get bucket(): string {
+    return this.#place.bucket;
+  }
+
+  /** What all keys begin with. */
+  get prefix(): string {
+    return this.#place.prefix === '' ? '' : `${this.#place.prefix}/`;
+  }
+
+  key(file: StoredFile): string {
+    return this.prefix + pathOf(file);
   }
 
   get region(): string {

@@ -1,5 +1,5 @@
-/** What a failed request to an S3 server tells, whatever part of the SDK it comes from. */
-import { systemCode } from '../../base/errors.ts';
+/** What a failed request to an S3 server tells, whatever part of the SDK it comes from, or of an error of ours that was caused by it. */
+import { HoldfastError, systemCode } from '../../base/errors.ts';
 import { NotS3 } from './client.ts';
 
 export interface S3Failure {
@@ -29,7 +29,8 @@ interface SdkError extends Error {
 /** Names that the SDK makes up for an answer without an error document. */
 const NAMELESS = /^(Unknown(Error)?|Error|\d{3}|SyntaxError|undefined)$/;
 
-export function failureOf(thrown: unknown): S3Failure {
+export function failureOf(met: unknown): S3Failure {
+  const thrown = met instanceof HoldfastError ? met.cause : met;
   if (thrown instanceof NotS3) return { code: 'NotS3', message: thrown.message, status: thrown.status, region: undefined, serverTime: undefined, bare: false };
   const error = (thrown instanceof Error ? thrown : new Error(String(thrown))) as SdkError;
   const headers = error.$response?.headers ?? {};
