@@ -46,7 +46,7 @@ async function openAdapter(place: StoragePlace<Secret>): Promise<Storage> {
     }
     case 'sftp': {
       const { SftpStorage } = await import('./sftp.ts');
-      return new SftpStorage(place);
+      return new SftpStorage(place, systemClock);
     }
   }
 }

@@ -2,6 +2,8 @@
 import { HoldfastError, messageOf } from '../base/errors.ts';
 import { SFTP_STATUS, sftpStatus, type SftpSession } from '../client/ssh/sftp-session.ts';
 
+const SLACK_BYTES = 1 << 20;
+
 export interface Doing {
   /** Completes "cannot …": `write pack 1a2b3c`. */
   readonly what: string;
@@ -19,8 +21,10 @@ export async function sftpFailure(session: SftpSession, error: unknown, doing: D
   if (sftpStatus(error) === SFTP_STATUS.denied) {
     return new HoldfastError('storage-denied', `cannot ${what} in ${location}: permission denied for ${path}`, { hint: 'Look at the owner and the permissions of that path on the server.', cause: error });
   }
+  // Some room may be left, or free again: several files are written at once, and those that failed are removed.
+  const wanted = (writes?.bytes ?? 0) * 4 + SLACK_BYTES;
   const space = writes === undefined ? undefined : await session.freeSpace(writes.folder).catch(() => undefined);
-  if (writes && space && !space.readOnly && (space.bytes < writes.bytes || space.files < 1)) {
+  if (writes && space && !space.readOnly && (space.bytes < wanted || space.files < 1)) {
     return new HoldfastError('storage-full', `cannot ${what} in ${location}: no space left on the server`, {
       hint: 'Free some space there or use another repository. What was stored before is unharmed and will be used again.', cause: error,
     });

@@ -1,27 +1,75 @@
 /** Contents over SFTP with many requests under way: one at a time, each would wait for the way there and back. */
+import type { Clock } from '../base/clock.ts';
 import type { SftpSession } from '../client/ssh/sftp-session.ts';
 import type { Call } from './storage.ts';
 
 /** Bytes of one request: what every server takes (draft-ietf-secsh-filexfer-02, 3), and one packet of SSH. */
 const PIECE_BYTES = 32 * 1024;
-/** Requests under way for one file. */
-const OUTSTANDING = 64;
+/** Requests under way on one connection, of all files together. More make nothing faster, not even far away. */
+const MOST = 64;
+const FIRST = 16;
+const LEAST = 4;
+/** An answer that takes longer than this waits behind our own requests: fewer of them do not make it slower. */
+const QUEUE_MS = 2000;
+
+/**
+ * How many requests of one connection are under way: as many as the line takes. Behind a slow one a queue of megabytes would make
+ * everything else, as the refresh of a lock, wait for minutes.
+ */
+export class Window {
+  readonly #clock: Clock;
+  readonly #waiting: (() => void)[] = [];
+  #limit = FIRST;
+  #under = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** Runs a request as soon as there is room, in turn. Not any more when the signal has fired meanwhile. */
+  async run<T>(signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
+    if (this.#under < this.#limit) this.#under++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const started = this.#clock.elapsedMs();
+    try {
+      signal?.throwIfAborted();
+      return await request();
+    } finally {
+      this.#under--;
+      this.#limit = this.#clock.elapsedMs() - started > QUEUE_MS ? Math.max(LEAST, this.#limit - 1) : Math.min(MOST, this.#limit + 1);
+      while (this.#under < this.#limit && this.#waiting.length > 0) {
+        this.#under++;
+        this.#waiting.shift()?.();
+      }
+    }
+  }
+}
+
+export interface Line {
+  readonly session: SftpSession;
+  readonly window: Window;
+}
 
 /** Writes all bytes to an open file. Waits for every request that it made, also after a failure. */
-export async function writeAll(session: SftpSession, handle: Buffer, content: Uint8Array, call: Call = {}): Promise<void> {
+export async function writeAll({ session, window }: Line, handle: Buffer, content: Uint8Array, call: Call = {}): Promise<void> {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
   await inPieces(bytes.length, call, async (at, length) => {
-    await session.write(handle, bytes.subarray(at, at + length), at);
+    await window.run(call.signal, () => session.write(handle, bytes.subarray(at, at + length), at));
     return true;
   });
 }
 
 /** Fills `target` from an open file beginning at `offset`. Answers how many bytes there were before the file ended. */
-export async function readInto(session: SftpSession, handle: Buffer, target: Buffer, { offset, call = {} }: { readonly offset: number; readonly call?: Call | undefined }): Promise<number> {
+export async function readInto({ session, window }: Line, handle: Buffer, target: Buffer, { offset, call = {} }: { readonly offset: number; readonly call?: Call | undefined }): Promise<number> {
   let end = target.length;
   await inPieces(target.length, call, async (at, length) => {
     for (let done = 0; done < length; ) {
-      const got = await session.read(handle, target, { offset: at + done, length: length - done, position: offset + at + done });
+      const range = { offset: at + done, length: length - done, position: offset + at + done };
+      const got = await window.run(call.signal, () => session.read(handle, target, range));
       if (got === 0) {
         end = Math.min(end, at + done);
         return false;
@@ -33,7 +81,7 @@ export async function readInto(session: SftpSession, handle: Buffer, target: Buf
   return end;
 }
 
-/** Runs `move` on every piece, so many at once; stops taking new pieces when one fails or says that there are no more. */
+/** Runs `move` on every piece, many at once; stops taking new pieces when one fails or says that there are no more. */
 async function inPieces(total: number, call: Call, move: (at: number, length: number) => Promise<boolean>): Promise<void> {
   let next = 0;
   const failures: unknown[] = [];
@@ -43,7 +91,6 @@ async function inPieces(total: number, call: Call, move: (at: number, length: nu
       const length = Math.min(PIECE_BYTES, total - at);
       next += length;
       try {
-        call.signal?.throwIfAborted();
         if (!(await move(at, length))) next = total;
         await call.moved?.(length);
       } catch (error) {
@@ -52,6 +99,6 @@ async function inPieces(total: number, call: Call, move: (at: number, length: nu
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(OUTSTANDING, Math.ceil(total / PIECE_BYTES)) }, work));
+  await Promise.all(Array.from({ length: Math.min(MOST, Math.ceil(total / PIECE_BYTES)) }, work));
   if (failures.length > 0) throw failures[0];
 }

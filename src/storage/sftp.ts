@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import * as path from 'node:path';
+import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
 import { Semaphore } from '../base/semaphore.ts';
@@ -11,15 +12,14 @@ import { SFTP_STATUS, SftpSession, sftpStatus, type SftpEntry } from '../client/
 import { allFolders, folderOf, isId, nameOf, PACK_FOLDERS, pathOf } from './layout.ts';
 import { formatAddress, type SftpPlace } from './place.ts';
 import { sftpFailure, type Doing } from './sftp-failure.ts';
-import { readInto, writeAll } from './sftp-transfer.ts';
+import { makeFolder, makeFolders, removeIfThere, TEMPORARY, writeWhole } from './sftp-file.ts';
+import { readInto, Window, type Line } from './sftp-transfer.ts';
 import type { Call, FileKind, ListedStoredFile, Range, Storage, StoredFile } from './storage.ts';
 
 /** Folders that are listed or made at once. */
 const FOLDERS_AT_ONCE = 16;
 /** A call that was given up has so long to clean up behind itself; then the connection counts as dead. */
 const UNWIND_MS = 5000;
-/** What unfinished writes leave: ours, and those of restic. */
-const TEMPORARY = /^(?:[0-9a-f]{64}|config)(?:-tmp-|-restic-temp-)[0-9a-z]+$/;
 
 export class SftpStorage implements Storage {
   readonly location: string;
@@ -29,16 +29,18 @@ export class SftpStorage implements Storage {
   readonly #folder: string;
   readonly #closing = new AbortController();
   readonly #unwinding = new Set<Promise<void>>();
-  #session: Promise<SftpSession> | undefined;
+  readonly #clock: Clock;
+  #line: Promise<Line> | undefined;
 
-  constructor(place: SftpPlace<Secret>) {
+  constructor(place: SftpPlace<Secret>, clock: Clock) {
     this.#place = place;
+    this.#clock = clock;
     this.location = formatAddress(place);
     this.#folder = loginRelative(place.path);
   }
 
   async prepare(): Promise<void> {
-    await this.#do({ what: 'make the folders', path: this.#folder }, {}, async (session) => {
+    await this.#do({ what: 'make the folders', path: this.#folder }, {}, async ({ session }) => {
       await makeFolders(session, this.#folder);
       const slots = new Semaphore(FOLDERS_AT_ONCE);
       const [top, below] = [allFolders().filter((name) => !name.includes('/')), allFolders().filter((name) => name.includes('/'))];
@@ -47,53 +49,40 @@ export class SftpStorage implements Storage {
   }
 
   async save(file: StoredFile, bytes: Uint8Array, call: Call = {}): Promise<void> {
+    await this.#save(file, bytes, { call, onlyNew: false });
+  }
+
+  async saveNew(file: StoredFile, bytes: Uint8Array, call: Call = {}): Promise<boolean> {
+    return await this.#save(file, bytes, { call, onlyNew: true });
+  }
+
+  async #save(file: StoredFile, bytes: Uint8Array, { call, onlyNew }: { readonly call: Call; readonly onlyNew: boolean }): Promise<boolean> {
     const target = this.#path(pathOf(file));
-    const writes = { folder: this.#folder, bytes: bytes.length };
-    await this.#do({ what: `write ${nameOf(file)}`, path: target, writes }, call, async (session) => {
+    const doing = { what: `write ${nameOf(file)}`, path: target, writes: { folder: this.#folder, bytes: bytes.length } };
+    return await this.#do(doing, call, async (line) => {
+      // What a missing folder means is decided below.
+      const explain = async (error: unknown): Promise<unknown> => (sftpStatus(error) === SFTP_STATUS.missing ? error : await this.#explain(line, error, { doing, call }));
       try {
-        await this.#write(session, target, bytes, call);
+        return await writeWhole(line, { target, bytes, onlyNew, explain }, call);
       } catch (error) {
         // A folder that somebody tidied away, or that another program never made.
         if (sftpStatus(error) !== SFTP_STATUS.missing) throw error;
-        await makeFolders(session, path.posix.dirname(target));
-        await this.#write(session, target, bytes, call);
+        await makeFolders(line.session, path.posix.dirname(target));
+        return await writeWhole(line, { target, bytes, onlyNew, explain }, call);
       }
     });
   }
 
-  /**
-   * Temporary file beside it, fsync, rename, fsync of the folder, as `writeDurably` does here. Dying before the rename leaves
-   * a `*-tmp-*` file that no reader looks at.
-   */
-  async #write(session: SftpSession, target: string, bytes: Uint8Array, call: Call): Promise<void> {
-    const temporary = `${target}-tmp-${randomBytes(6).toString('hex')}`;
-    const handle = await session.open(temporary, 'wx', 0o400);
-    try {
-      try {
-        await writeAll(session, handle, bytes, call);
-        call.signal?.throwIfAborted();
-        if (session.has('fsync@openssh.com')) await session.sync(handle);
-      } finally {
-        await session.closeHandle(handle);
-      }
-      await putInPlace(session, temporary, target, bytes);
-    } catch (error) {
-      // Nobody else would. When it cannot be done, the first error is the one to tell; `sweep` finds what is left.
-      await session.remove(temporary).catch(() => undefined);
-      throw error;
-    }
-    await syncFolder(session, path.posix.dirname(target));
-  }
-
   async load(file: StoredFile, range?: Range, call: Call = {}): Promise<Buffer> {
     const target = this.#path(pathOf(file));
-    return await this.#do({ what: `read ${nameOf(file)}`, path: target }, call, async (session) => {
+    return await this.#do({ what: `read ${nameOf(file)}`, path: target }, call, async (line) => {
+      const { session } = line;
       const handle = await this.#open(session, file, target);
       try {
         const length = range?.length ?? (await session.statHandle(handle)).size;
         const offset = range?.offset ?? 0;
         const bytes = Buffer.allocUnsafe(length);
-        const got = await readInto(session, handle, bytes, { offset, call });
+        const got = await readInto(line, handle, bytes, { offset, call });
         if (got < length) throw new HoldfastError('repository-damaged', `${nameOf(file)} in ${this.location} ends after ${offset + got} bytes, earlier than it should`);
         return bytes;
       } finally {
@@ -143,7 +132,7 @@ export class SftpStorage implements Storage {
 
   async #entries(folder: string, call: Call): Promise<readonly SftpEntry[]> {
     const target = this.#path(folder);
-    return await this.#do({ what: `list ${folder}`, path: target }, call, async (session) => {
+    return await this.#do({ what: `list ${folder}`, path: target }, call, async ({ session }) => {
       try {
         return await session.list(target);
       } catch (error) {
@@ -155,7 +144,7 @@ export class SftpStorage implements Storage {
 
   async size(file: StoredFile, call: Call = {}): Promise<number | undefined> {
     const target = this.#path(pathOf(file));
-    return await this.#do({ what: `look at ${nameOf(file)}`, path: target }, call, async (session) => {
+    return await this.#do({ what: `look at ${nameOf(file)}`, path: target }, call, async ({ session }) => {
       try {
         return (await session.stat(target)).size;
       } catch (error) {
@@ -167,7 +156,7 @@ export class SftpStorage implements Storage {
 
   async remove(file: StoredFile, call: Call = {}): Promise<void> {
     const target = this.#path(pathOf(file));
-    await this.#do({ what: `remove ${nameOf(file)}`, path: target }, call, (session) => removeIfThere(session, target));
+    await this.#do({ what: `remove ${nameOf(file)}`, path: target }, call, ({ session }) => removeIfThere(session, target));
   }
 
   async sweep(before: Date, call: Call = {}): Promise<number> {
@@ -178,43 +167,69 @@ export class SftpStorage implements Storage {
         // Whole seconds: a file of this very second may still be written.
         if (!TEMPORARY.test(name) || (attributes.mtime + 1) * 1000 > before.getTime()) continue;
         const target = this.#path(path.posix.join(folder, name));
-        await this.#do({ what: `remove the unfinished ${name}`, path: target }, call, (session) => removeIfThere(session, target));
+        await this.#do({ what: `remove the unfinished ${name}`, path: target }, call, ({ session }) => removeIfThere(session, target));
         removed++;
       }
     }
     return removed;
   }
 
+  async freeBytes(call: Call = {}): Promise<number | undefined> {
+    return await this.#do({ what: 'ask for the free space', path: this.#folder }, call, async ({ session }) => (await session.freeSpace(this.#folder))?.bytes);
+  }
+
+  /** By the time of a file that is written for it; to the second. */
+  async serverTime(call: Call = {}): Promise<Date> {
+    const target = this.#path(`config-tmp-${randomBytes(6).toString('hex')}`);
+    return await this.#do({ what: 'write a file to see the time', path: target, writes: { folder: this.#folder, bytes: 1 } }, call, async ({ session }) => {
+      const handle = await session.open(target, 'wx', 0o600);
+      try {
+        await session.write(handle, Buffer.alloc(1), 0);
+        return new Date((await session.statHandle(handle)).mtime * 1000);
+      } finally {
+        await session.closeHandle(handle);
+        await removeIfThere(session, target);
+      }
+    });
+  }
+
   /** Ends the connection, after calls that were given up have removed what they had begun (some seconds at most). */
   async close(): Promise<void> {
     await Promise.all(this.#unwinding);
+    // Also a connection that is just being made.
     this.#closing.abort(new HoldfastError('storage-failed', `the connection to ${this.location} was closed`));
-    const session = await this.#session?.catch(() => undefined);
-    session?.close();
+    void this.#line?.then(({ session }) => session.close(), () => undefined);
   }
 
   #path(name: string): string {
     return path.posix.join(this.#folder, name);
   }
 
-  async #do<T>(doing: Omit<Doing, 'location'>, { signal }: Call, work: (session: SftpSession) => Promise<T>): Promise<T> {
+  async #do<T>(doing: Omit<Doing, 'location'>, call: Call, work: (line: Line) => Promise<T>): Promise<T> {
+    const { signal } = call;
     signal?.throwIfAborted();
-    const session = await orAborted(this.#connected(), signal);
-    const running = work(session).catch(async (error: unknown) => {
-      if (signal?.aborted && error === signal.reason) throw error;
-      throw await sftpFailure(session, error, { ...doing, location: this.location });
+    const line = await orAborted(this.#connected(), signal);
+    const running = work(line).catch(async (error: unknown) => {
+      throw await this.#explain(line, error, { doing, call });
     });
     try {
       return await orAborted(running, signal);
     } catch (error) {
-      if (signal?.aborted) this.#unwind(session, running);
+      if (signal?.aborted) this.#unwind(line, running);
       throw error;
     }
   }
 
+  async #explain({ session }: Line, error: unknown, { doing, call: { signal } }: { readonly doing: Omit<Doing, 'location'>; readonly call: Call }): Promise<unknown> {
+    if (signal?.aborted && error === signal.reason) return error;
+    return await sftpFailure(session, error, { ...doing, location: this.location });
+  }
+
   /** Lets a call that was given up end by itself. A connection on which even that takes long is dead: the next call makes a new one. */
-  #unwind(session: SftpSession, running: Promise<unknown>): void {
-    const timer = setTimeout(() => session.close(new HoldfastError('storage-failed', `${session.server} does not answer any more`, { transient: true, hint: 'What was stored before is unharmed and will be used again by the next run.' })), UNWIND_MS);
+  #unwind({ session }: Line, running: Promise<unknown>): void {
+    const timer = setTimeout(() => session.close(new HoldfastError('storage-failed', `${session.server} does not answer any more`, {
+      transient: true, hint: 'What was stored before is unharmed and will be used again by the next run.',
+    })), UNWIND_MS);
     const settled = running.then(() => undefined, () => undefined).finally(() => {
       clearTimeout(timer);
       this.#unwinding.delete(settled);
@@ -222,18 +237,24 @@ export class SftpStorage implements Storage {
     this.#unwinding.add(settled);
   }
 
-  async #connected(): Promise<SftpSession> {
-    const opening = (this.#session ??= SftpSession.open(this.#place, this.#closing.signal));
-    try {
-      const session = await opening;
-      if (!session.isLost || this.#closing.signal.aborted) return session;
-    } catch (error) {
-      if (this.#session === opening) this.#session = undefined;
-      throw error;
+  /** The connection, made anew when there is none or it was lost. */
+  async #connected(): Promise<Line> {
+    for (;;) {
+      const opening = (this.#line ??= this.#connect());
+      try {
+        const line = await opening;
+        if (!line.session.isLost || this.#closing.signal.aborted) return line;
+      } catch (error) {
+        if (this.#line === opening) this.#line = undefined;
+        throw error;
+      }
+      // Of all calls that see that it was lost, the first makes a new one.
+      if (this.#line === opening) this.#line = undefined;
     }
-    // Of all calls that see that it is lost, the first makes a new one.
-    if (this.#session === opening) this.#session = undefined;
-    return await this.#connected();
+  }
+
+  async #connect(): Promise<Line> {
+    return { session: await SftpSession.open(this.#place, this.#closing.signal), window: new Window(this.#clock) };
   }
 }
 
@@ -256,74 +277,5 @@ async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined
   } finally {
     signal.removeEventListener('abort', giveUp);
     promise.catch(() => undefined);
-  }
-}
-
-/** Over what is there where the server can; where not, an equal file stays, and another is removed first. */
-async function putInPlace(session: SftpSession, temporary: string, target: string, bytes: Uint8Array): Promise<void> {
-  if (session.has('posix-rename@openssh.com')) return await session.move(temporary, target, { replace: true });
-  try {
-    await session.move(temporary, target, { replace: false });
-  } catch (error) {
-    const there = await session.stat(target).catch(() => undefined);
-    if (there === undefined) throw error;
-    if (there.size === bytes.length && (await isEqual(session, target, bytes))) return await session.remove(temporary);
-    // Dying here leaves the whole content under its temporary name and nothing under the real one, as before the save.
-    await session.remove(target);
-    await session.move(temporary, target, { replace: false });
-  }
-}
-
-async function isEqual(session: SftpSession, file: string, bytes: Uint8Array): Promise<boolean> {
-  const handle = await session.open(file, 'r', 0);
-  try {
-    const found = Buffer.allocUnsafe(bytes.length);
-    return (await readInto(session, handle, found, { offset: 0 })) === bytes.length && found.equals(bytes);
-  } finally {
-    await session.closeHandle(handle);
-  }
-}
-
-/** OpenSSH's server opens folders, too, and can sync them; for servers that cannot, the rename has to be enough. */
-async function syncFolder(session: SftpSession, folder: string): Promise<void> {
-  if (!session.has('fsync@openssh.com')) return;
-  const handle = await session.open(folder, 'r', 0).catch(ignoreAnswer);
-  if (handle === undefined) return;
-  await session.sync(handle).catch(ignoreAnswer);
-  await session.closeHandle(handle);
-}
-
-/** An answer of the server is let pass, a lost connection is not. */
-function ignoreAnswer(error: unknown): undefined {
-  if (sftpStatus(error) === undefined) throw error;
-}
-
-async function removeIfThere(session: SftpSession, file: string): Promise<void> {
-  try {
-    await session.remove(file);
-  } catch (error) {
-    if (sftpStatus(error) !== SFTP_STATUS.missing) throw error;
-  }
-}
-
-async function makeFolders(session: SftpSession, folder: string): Promise<void> {
-  try {
-    await makeFolder(session, folder);
-  } catch (error) {
-    const parent = path.posix.dirname(folder);
-    if (sftpStatus(error) !== SFTP_STATUS.missing || parent === folder) throw error;
-    await makeFolders(session, parent);
-    await makeFolder(session, folder);
-  }
-}
-
-/** The status for "exists" is the one for everything else; only looking tells. */
-async function makeFolder(session: SftpSession, folder: string): Promise<void> {
-  try {
-    await session.makeFolder(folder, 0o700);
-  } catch (error) {
-    if (sftpStatus(error) === SFTP_STATUS.missing) throw error;
-    const there = await session.stat(folder).catch(() => undefined);
-    if (there === undefined || (there.mode & 0o170000) !== 0o040000) throw error;
   }
 }

@@ -12,11 +12,11 @@ export interface ConfigLine {
   readonly included: readonly ConfigLine[];
 }
 
-const KEYWORD = /^\s*([A-Za-z][\w-]*)(?:\s*=\s*|\s+|$)(.*?)\s*$/;
+const KEYWORD = /^([A-Za-z][\w-]*)(?:\s*=\s*|\s+|$)(.*)$/s;
 
 export function parseConfig(text: string, file: string): readonly ConfigLine[] {
   return text.split('\n').flatMap((line, index) => {
-    const [, keyword, rest] = KEYWORD.exec(line) ?? [];
+    const [, keyword, rest] = KEYWORD.exec(line.trim()) ?? [];
     if (keyword === undefined || rest === undefined) return [];
     return [{ keyword: keyword.toLowerCase(), args: splitArguments(rest), rest, at: `${file}:${index + 1}`, included: [] }];
   });

@@ -38,7 +38,7 @@ export async function connectSsh(request: SshRequest, signal: AbortSignal, depth
   if (target.jump === undefined) return await login(target, await openSocket(target, signal), signal);
   const jump = await connectSsh(target.jump, signal, depth + 1);
   try {
-    return await login(target, await forward(jump, target), signal, jump);
+    return await login(target, await forward(jump, target, signal), signal, jump);
   } catch (error) {
     jump.close();
     throw error;
@@ -83,17 +83,19 @@ function commandSocket(command: string): Duplex {
   return duplex;
 }
 
-async function forward(jump: SshConnection, target: SshTarget): Promise<Duplex> {
+async function forward(jump: SshConnection, target: SshTarget, signal: AbortSignal): Promise<Duplex> {
+  const through = `cannot reach ${describeTarget(target)} through ${describeTarget(jump.target)}`;
   return await new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(asError(signal.reason));
+    const timer = setTimeout(() => reject(new HoldfastError('storage-failed', `${through}: there was no answer`, { hint: 'Check the address, the port and the firewalls between the two.', transient: true })), target.timeoutMs);
+    signal.addEventListener('abort', giveUp);
     jump.client.forwardOut('127.0.0.1', 0, target.host, target.port, (error, stream) => {
-      if (!error) {
-        resolve(stream);
-        return;
-      }
-      reject(new HoldfastError('storage-failed', `cannot reach ${describeTarget(target)} through ${describeTarget(jump.target)}: ${messageOf(error)}`, {
-        hint: 'The jump host must reach it, and allow forwarding (AllowTcpForwarding).', cause: error, transient: /connect/i.test(messageOf(error)) && !/administratively/i.test(messageOf(error)),
-      }));
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+      if (!error) resolve(stream);
+      else reject(new HoldfastError('storage-failed', `${through}: ${messageOf(error)}`, { hint: 'The jump host must reach it, and allow forwarding (AllowTcpForwarding).', cause: error }));
     });
+    if (signal.aborted) giveUp();
   });
 }
 
@@ -125,8 +127,9 @@ async function shakeHands({ target, sock, signal, jump, authentication, known }:
     jump?.close();
     resolve(reason);
   }));
+  // The socket itself: ssh2 would leave one open whose other end does not answer its goodbye.
   const close = (): void => {
-    client.destroy();
+    sock.destroy();
     jump?.close();
   };
   const connection: SshConnection = { target, client, ended, close };
@@ -145,7 +148,7 @@ async function shakeHands({ target, sock, signal, jump, authentication, known }:
       resolve();
     });
     client.connect({
-      sock, username: target.user, readyTimeout: target.timeoutMs, keepaliveInterval: target.keepaliveMs, keepaliveCountMax: target.keepaliveCount,
+      sock, username: target.user, readyTimeout: target.timeoutMs,
       algorithms: { cipher: [...CIPHERS], serverHostKey: [...preferKnown(knownTypes(known, target.name))], compress: ['none'] },
       hostVerifier: (key: Buffer) => {
         const judgement = judgeHostKey(known, target.name, key);

@@ -1,7 +1,8 @@
 /** Private keys from files and from the agent, in the order in which they are offered. */
 import * as fs from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
-import type { BaseAgent, ParsedKey } from 'ssh2';
+import type { BaseAgent, GetStreamCallback, ParsedKey } from 'ssh2';
 import { HoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { fingerprint } from './host-key.ts';
 import type { IdentityFile, SshTarget } from './target.ts';
@@ -46,14 +47,35 @@ function fromAgent(agentKey: AgentKey): Identity {
   return { from: 'agent', agentKey, label: `key ${fingerprint(agentKey.key.getPublicSSH())}${agentKey.comment === '' ? '' : ` (${agentKey.comment})`} from the agent` };
 }
 
-async function keysOfAgent(socket: string, notes: string[]): Promise<readonly AgentKey[]> {
-  const agent = new ssh2.OpenSSHAgent(socket);
+/** An agent that does not answer at all is left alone after this. */
+const AGENT_MS = 5000;
+
+async function keysOfAgent(path: string, notes: string[]): Promise<readonly AgentKey[]> {
+  const agent = new WatchedAgent(path);
   return await new Promise((resolve) => {
+    const timer = setTimeout(() => agent.hangUp(), AGENT_MS);
     agent.getIdentities((error, keys) => {
-      if (error || !keys) notes.push(`the agent at ${socket} does not answer`);
+      clearTimeout(timer);
+      if (error || !keys) notes.push(`the agent at ${path} does not answer`);
       resolve((keys ?? []).flatMap((key) => ('getPublicSSH' in key ? [{ agent, key, comment: key.comment }] : [])));
     });
   });
+}
+
+/** The agent, whose socket can be closed when it says nothing: it would keep the process alive. */
+class WatchedAgent extends ssh2.OpenSSHAgent {
+  #stream: Duplex | undefined;
+
+  override getStream(cb: GetStreamCallback): void {
+    super.getStream((error, stream) => {
+      this.#stream = stream;
+      cb(error, stream);
+    });
+  }
+
+  hangUp(): void {
+    this.#stream?.destroy();
+  }
 }
 
 function sameKey(key: ParsedKey, publicKey: Buffer | undefined): boolean {

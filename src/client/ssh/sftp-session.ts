@@ -41,16 +41,23 @@ export class SftpSession {
   readonly #connection: SshConnection;
   readonly #sftp: SFTPWrapper;
   readonly #waiting = new Set<(error: Error) => void>();
+  readonly #pulse: NodeJS.Timeout;
+  #heard = true;
+  #silences = 0;
   #lost: HoldfastError | undefined;
 
   /** Connects, logs in and starts the subsystem. Throws what `connectSsh` throws, and `storage-failed` when there is no SFTP. */
   static async open(request: SshRequest, signal: AbortSignal): Promise<SftpSession> {
     const connection = await connectSsh(request, signal);
+    signal.addEventListener('abort', connection.close);
     try {
       return new SftpSession(connection, await startSftp(connection));
     } catch (error) {
       connection.close();
+      signal.throwIfAborted();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', connection.close);
     }
   }
 
@@ -60,6 +67,7 @@ export class SftpSession {
     sftp.on('error', (error: Error) => this.#lose(error));
     sftp.once('close', () => this.#lose(undefined));
     void connection.ended.then((reason) => this.#lose(reason));
+    this.#pulse = setInterval(() => this.#feelPulse(), connection.target.keepaliveMs).unref();
   }
 
   get isLost(): boolean {
@@ -80,7 +88,6 @@ export class SftpSession {
   /** Ends everything at once; what still waits for an answer rejects. */
   close(why?: HoldfastError): void {
     this.#lose(why);
-    this.#connection.close();
   }
 
   async open(path: string, flags: OpenFlags, mode: number): Promise<Buffer> {
@@ -147,6 +154,17 @@ export class SftpSession {
     return { bytes: field('f_bavail') * field('f_frsize'), files: field('f_files') === 0 ? Infinity : field('f_favail'), readOnly: (field('f_flag') & 1) !== 0 };
   }
 
+  /**
+   * Asks for a sign of life when nothing was heard for a while. Answers to anything count: behind a slow line, where a question of
+   * its own would wait its turn for minutes, a connection that moves is alive.
+   */
+  #feelPulse(): void {
+    if (this.#heard) this.#silences = 0;
+    else if (++this.#silences > this.#connection.target.keepaliveCount) return void this.#lose(new Error('the server does not answer any more'));
+    this.#heard = false;
+    this.stat('.').catch(() => undefined);
+  }
+
   #ask<T>(start: (done: Done<T>) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#lost) {
@@ -156,6 +174,7 @@ export class SftpSession {
       this.#waiting.add(reject);
       const done: Done<T> = (error, value) => {
         if (!this.#waiting.delete(reject)) return;
+        this.#heard = true;
         if (!error) resolve(value);
         else if (/^No response from server$/.test(error.message)) reject(this.#lose(undefined));
         else reject(error);
@@ -172,6 +191,8 @@ export class SftpSession {
     this.#lost ??= reason instanceof HoldfastError ? reason : new HoldfastError('storage-failed', `the connection to ${this.server} was lost${reason === undefined ? '' : `: ${reason.message}`}`, {
       hint: 'What was stored before is unharmed and will be used again by the next run.', transient: true, ...(reason !== undefined && { cause: reason }),
     });
+    clearInterval(this.#pulse);
+    this.#connection.close();
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const reject of waiting) reject(this.#lost);
@@ -181,21 +202,17 @@ export class SftpSession {
 
 async function startSftp({ client, target, ended }: SshConnection): Promise<SFTPWrapper> {
   const who = describeTarget(target);
-  const started = new Promise<SFTPWrapper>((resolve, reject) => {
+  const hint = 'Is SFTP allowed for this user (Subsystem sftp in sshd_config)?';
+  return await new Promise((resolve, reject) => {
+    const fail = (says: string, cause?: unknown): void => reject(new HoldfastError('storage-failed', `${who} ${says}`, { hint, cause, transient: true }));
+    const timer = setTimeout(() => fail(`lets us in, but its SFTP did not start in ${target.timeoutMs / 1000} seconds`), target.timeoutMs);
+    void ended.then((reason) => fail('ended the connection when it was asked for SFTP', reason)).finally(() => clearTimeout(timer));
     client.sftp((error, sftp) => {
+      clearTimeout(timer);
       if (error) reject(noSftp(who, error));
       else resolve(sftp);
     });
   });
-  const over = ended.then((reason) => {
-    throw new HoldfastError('storage-failed', `${who} ended the connection when it was asked for SFTP`, { hint: 'Is SFTP allowed for this user (Subsystem sftp in sshd_config)?', cause: reason, transient: true });
-  });
-  try {
-    return await Promise.race([started, over]);
-  } finally {
-    over.catch(() => undefined);
-    started.catch(() => undefined);
-  }
 }
 
 function noSftp(who: string, error: Error): HoldfastError {
