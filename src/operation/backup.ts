@@ -4,7 +4,7 @@ import * as os from 'node:os';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { toText } from '../base/raw-name.ts';
 import type { FileEntry, Problem } from '../repository/entry.ts';
-import { type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
+import { describeKeeping, type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
 import type { Source, StoreManifest } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import type { Context } from './context.ts';
@@ -154,6 +154,13 @@ function warningsOf(missingPacks: number): readonly string[] {
   return [`${missingPacks} packs of the repository are missing. This backup does not rely on them, but earlier snapshots may not restore: run \`holdfast check\`.`];
 }
 
+/** Object locks last from the newest snapshot that needs them. */
+async function keep(repository: Repository, stores: readonly StoreBackup[], from: Date, { signal }: Context): Promise<readonly string[]> {
+  const made = stores.flatMap((store) => (store.state === 'failed' ? [] : [{ id: store.snapshot, tree: store.archived.tree }]));
+  const warning = describeKeeping(await repository.keepSnapshots(made, from, signal));
+  return warning === undefined ? [] : [warning];
+}
+
 /** Backs the stores up, one after the other, into one repository. */
 export async function backup(options: BackupOptions, context: Context): Promise<BackupReport> {
   const { clock } = context;
@@ -166,7 +173,8 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   const run = new BackupRun(options, context, runName(startedAt), snapshots);
   const stores: StoreBackup[] = [];
   for (const [store, source] of sources) stores.push(await run.store(store, source));
+  const warnings = [...warningsOf(run.missingPacks), ...(await keep(options.repository, stores, startedAt, context))];
   const states = stores.map(({ state }) => state);
   const state = states.includes('failed') ? 'failed' : states.includes('degraded') ? 'degraded' : 'ok';
-  return { run: run.name, state, startedAt: startedAt.toISOString(), seconds: (clock.elapsedMs() - started) / 1000, stores, warnings: warningsOf(run.missingPacks) };
+  return { run: run.name, state, startedAt: startedAt.toISOString(), seconds: (clock.elapsedMs() - started) / 1000, stores, warnings };
 }

@@ -12,6 +12,9 @@ import { BlobReader } from './blob-reader.ts';
 import { catFile, type CatKind } from './cat.ts';
 import { check, type CheckOptions, type CheckReport } from './check.ts';
 import { loadDocument, openCore, saveDocument, sha256, type Core } from './core.ts';
+import { diffTrees, type DiffEntry, type DiffOptions } from './diff.ts';
+import { find, type FindOptions, type FoundPath } from './find.ts';
+import { findObjects, type FoundObject, type ObjectKind } from './find-object.ts';
 import { Cipher } from './format/cipher.ts';
 import { encodeDocument, type ConfigDocument } from './format/documents.ts';
 import { formatDate } from './format/go-time.ts';
@@ -19,29 +22,42 @@ import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
 import { loadReaderIndex, readForWriting, writerIndex, type WriterIndex, type WriterReading } from './index-loader.ts';
 import { addKey, changePassword, listKeys, readKey, removeKey, type KeyInfo } from './key-ring.ts';
-import { acquireLock, acquireReadLock, type Lock } from './lock.ts';
+import { keepSnapshots, type KeepReport } from './object-lock.ts';
+import { acquireLock, acquireReadLock, type Lock, type LockWait } from './lock.ts';
 import { listProofs, saveProof, type ProofDocument, type Proofs } from './proof.ts';
 import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
 import { StoredFiles } from './snapshot-files.ts';
+import { countStats, type Stats, type StatsOptions } from './stats.ts';
+import { executeUnlock, planUnlock, type PlannedLock, type UnlockReport } from './unlock.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
 
 export { CAT_KINDS, type CatKind } from './cat.ts';
 export type { ArchiveResult } from './archive.ts';
 export type { CheckReport, ReadData } from './check.ts';
+export type { Change, DiffEntry, DiffSide } from './diff.ts';
+export type { FindOptions, FoundPath, FoundVersion } from './find.ts';
+export type { FoundObject, ObjectKind } from './find-object.ts';
 export type { KeyInfo } from './key-ring.ts';
+export { describeKeeping, type KeepReport } from './object-lock.ts';
 export type { Compression } from './packer.ts';
 export { proofsOf, type Proof, type ProofDocument, type Proofs } from './proof.ts';
 export { findById, tagValue, type Snapshot } from './snapshot.ts';
+export type { PlannedLock, UnlockReport } from './unlock.ts';
+export type { LockWait } from './lock.ts';
 export type { StoredFiles } from './snapshot-files.ts';
+export type { Amount, GroupStats, SnapshotStats, Stats } from './stats.ts';
 
 export class Repository {
   readonly #core: Core;
   readonly #clock: Clock;
   #index: BlobIndex | undefined;
+  #wait: LockWait | undefined;
   /** Read by `lockForWriting`, used by the first `archive`. */
   #reading: WriterReading | undefined;
   /** Of the first `archive`, used by those that follow under the same lock. */
   #writer: WriterIndex | undefined;
+  /** Packs that were there before the first `archive`. */
+  #packsBefore = 0;
 
   constructor(core: Core, clock: Clock) {
     this.#core = core;
@@ -56,10 +72,24 @@ export class Repository {
     return this.#core.storage.location;
   }
 
+  /** From now on, locks that others hold are waited for. */
+  waitForLocks(wait: LockWait): void {
+    this.#wait = wait;
+  }
+
+  /** Which locks there are; stale ones are to go, with `all` every one. */
+  async planUnlock(all: boolean): Promise<readonly PlannedLock[]> {
+    return await planUnlock(this.#core, this.#clock, all);
+  }
+
+  async executeUnlock(plan: readonly PlannedLock[]): Promise<UnlockReport> {
+    return await executeUnlock(this.#core, plan);
+  }
+
   /** A lock on the repository, released by disposing it. */
   async lock(exclusive: boolean): Promise<Lock> {
     this.#forget();
-    return await acquireLock(this.#core, { exclusive, clock: this.#clock });
+    return await acquireLock(this.#core, { exclusive, clock: this.#clock, wait: this.#wait });
   }
 
   /** A lock for a backup, and all snapshots, oldest first. They and the index are read while the lock settles. */
@@ -70,14 +100,14 @@ export class Repository {
       snapshots = await listSnapshots(this.#core);
       this.#reading = await readForWriting(this.#core);
     };
-    const lock = await acquireLock(this.#core, { exclusive: false, clock: this.#clock, meanwhile });
+    const lock = await acquireLock(this.#core, { exclusive: false, clock: this.#clock, meanwhile, wait: this.#wait });
     return { lock, snapshots };
   }
 
   /** A lock for what only reads; see lock.ts. With `files`, the index that `files` needs is loaded while it settles. */
   async lockForReading(purpose: 'check' | 'files'): Promise<AsyncDisposable> {
     const meanwhile = purpose === 'check' ? undefined : async (): Promise<void> => void (await this.#loadedIndex());
-    return await acquireReadLock(this.#core, { clock: this.#clock, meanwhile });
+    return await acquireReadLock(this.#core, { clock: this.#clock, meanwhile, wait: this.#wait });
   }
 
   /** All snapshots, oldest first. */
@@ -89,6 +119,7 @@ export class Repository {
   async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult & Pick<WriterIndex, 'missingPacks'>> {
     const writer = this.#writer ?? (await writerIndex(this.#core, this.#reading ?? (await readForWriting(this.#core))));
     this.#reading = undefined;
+    this.#packsBefore ||= writer.index.packs.length;
     // After a failure packs may be stored that no index names yet: the next one looks anew, and finds them.
     this.#writer = undefined;
     const result = await archive(this.#core, writer.index, { ...options, clock: this.#clock });
@@ -104,6 +135,15 @@ export class Repository {
     const id = await saveDocument(this.#core, 'snapshot', encodeDocument(document));
     await loadDocument(this.#core, 'snapshot', id, { keep: false });
     return id;
+  }
+
+  /**
+   * Makes the object locks of all that these snapshots of this run need last for as long as the storage is configured to, from
+   * `from` on. Undefined when there are no object locks.
+   */
+  async keepSnapshots(snapshots: readonly Pick<Snapshot, 'id' | 'tree'>[], from: Date, signal: AbortSignal): Promise<KeepReport | undefined> {
+    if (this.#core.storage.keepDays === undefined) return undefined;
+    return await keepSnapshots(this.#core, await this.#loadedIndex(), { snapshots, from, newPacks: this.#packsBefore, signal });
   }
 
   /** What verifications have found; see proof.ts. */
@@ -127,6 +167,28 @@ export class Repository {
     const blobs = new BlobReader(this.#core, index);
     const files = new StoredFiles({ core: this.#core, index, blobs, pool, accounts: localAccounts() }, snapshot);
     return { files, [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose]() };
+  }
+
+  /** Paths of several snapshots, each once with its versions; see find.ts. */
+  async *find(options: FindOptions): AsyncGenerator<FoundPath> {
+    yield* find(new BlobReader(this.#core, await this.#loadedIndex()), options);
+  }
+
+  /** What needs a blob, a tree or what lies in a pack; see find-object.ts. */
+  async *findObjects(snapshots: readonly Snapshot[], kind: ObjectKind, prefixes: readonly string[], signal: AbortSignal): AsyncGenerator<FoundObject> {
+    const index = await this.#loadedIndex();
+    yield* findObjects({ blobs: new BlobReader(this.#core, index), index }, snapshots, kind, prefixes, signal);
+  }
+
+  /** What differs from one snapshot to another; see diff.ts. */
+  async *diff(before: Snapshot, after: Snapshot, options: DiffOptions): AsyncGenerator<DiffEntry> {
+    yield* diffTrees(new BlobReader(this.#core, await this.#loadedIndex()), before.tree, after.tree, '/', options);
+  }
+
+  /** What snapshots hold and cost; see stats.ts. */
+  async stats(options: StatsOptions): Promise<Stats> {
+    const index = await this.#loadedIndex();
+    return await countStats(new BlobReader(this.#core, index), index, options);
   }
 
   /** Is it sound? See check.ts. */
@@ -170,6 +232,7 @@ export class Repository {
     this.#index = undefined;
     this.#reading = undefined;
     this.#writer = undefined;
+    this.#packsBefore = 0;
   }
 
   /** The index, loaded once. Snapshots must have been listed before: what they refer to is then in it. */
