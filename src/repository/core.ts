@@ -9,6 +9,7 @@ import { openKeyFile, parseKeyFile, type KeyFile } from './format/key-file.ts';
 import { MAX_DOCUMENT, MAX_INDEX, MAX_KEY_FILE } from './format/limits.ts';
 import { degree, isIrreducible, POLYNOMIAL_DEGREE } from './format/polynomial.ts';
 import { encodeUnpacked, unpackedBytes } from './format/unpacked.ts';
+import { saveProven } from './save-proven.ts';
 
 /** restic looks at no more keys than this. */
 const MAX_KEYS = 20;
@@ -55,11 +56,13 @@ export function openDocument({ storage, cipher }: Core, kind: DocumentKind, id: 
   }
 }
 
-/** Seals and stores JSON text; answers its id. */
+/** Seals and stores JSON text, and reads it back; answers its id. */
 export async function saveDocument(core: Core, kind: DocumentKind, json: string): Promise<string> {
   const sealed = core.cipher.seal(encodeUnpacked(json));
   const id = sha256(sealed);
-  await core.storage.save({ kind, id }, sealed);
+  // A lock lives for minutes, and its holder does not need to read it.
+  if (kind === 'lock') await core.storage.save({ kind, id }, sealed);
+  else await saveProven(core.storage, { kind, id }, sealed);
   return id;
 }
 

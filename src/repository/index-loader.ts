@@ -1,4 +1,5 @@
 /** Loads the index files, and takes up packs that none of them names: what an interrupted backup left is used, not stored twice. */
+import { createHash } from 'node:crypto';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { collectWhenGrown } from '../base/garbage.ts';
 import { Semaphore } from '../base/semaphore.ts';
@@ -12,6 +13,8 @@ import { LENGTH_FIELD, MAX_HEADER, parsePackHeader, type PackedBlob } from './fo
 
 /** What is fetched first from the end of a pack: most headers are smaller. */
 const TAIL_BYTES = 16 * 1024;
+/** What is read at once of a pack that is taken up. */
+const READ_BYTES = 4 << 20;
 /** restic writes an index file when it has so many blobs. */
 export const INDEX_BLOBS = 50_000;
 
@@ -152,14 +155,25 @@ async function* loadAhead(core: Core, files: readonly ListedStoredFile[]): Async
   yield* ahead;
 }
 
-/** A pack whose header does not open is left alone; `check` names it. */
+/**
+ * A pack whose header does not open, or that is not whole, is left alone: who wrote it died before reading it back, or because it
+ * read back different. What is read of it costs less than to store it again.
+ */
 async function tryReadHeader(core: Core, id: string, size: number): Promise<readonly PackedBlob[] | undefined> {
   try {
-    return await readPackHeader(core, id, size);
+    const blobs = await readPackHeader(core, id, size);
+    return (await isWhole(core, id, size)) ? blobs : undefined;
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'repository-damaged') return undefined;
     throw error;
   }
+}
+
+/** Is the pack what its name says? It is read in pieces, since packs of other programs may be large. */
+async function isWhole(core: Core, id: string, size: number): Promise<boolean> {
+  const hash = createHash('sha256');
+  for (let offset = 0; offset < size; offset += READ_BYTES) hash.update(await core.storage.load({ kind: 'pack', id }, { offset, length: Math.min(READ_BYTES, size - offset) }));
+  return hash.digest('hex') === id;
 }
 
 /** The blobs of a pack of `size` bytes, from its own header. Throws `repository-damaged`. */

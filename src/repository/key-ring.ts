@@ -6,6 +6,7 @@ import type { Secret } from '../base/secret.ts';
 import { listIds, loadKeyFile, sha256, type Core } from './core.ts';
 import { createKeyFile } from './format/key-file.ts';
 import { formatDate } from './format/go-time.ts';
+import { saveProven } from './save-proven.ts';
 
 export interface KeyInfo {
   readonly id: string;
@@ -33,7 +34,8 @@ export async function addKey(core: Core, password: Secret, clock: Clock): Promis
   const file = await createKeyFile(core.key, password, { created: formatDate(clock.now()), username: os.userInfo().username, hostname: os.hostname() });
   const bytes = Buffer.from(JSON.stringify(file));
   const id = sha256(bytes);
-  await core.storage.save({ kind: 'key', id }, bytes);
+  // Read back: `changePassword` removes the old one on the strength of it.
+  await saveProven(core.storage, { kind: 'key', id }, bytes);
   return id;
 }
 

@@ -1,16 +1,14 @@
 /** Stores packs and writes the index files that name them. Order: a pack is durable before an index names it. */
 import type { Clock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
-import type { StoredFile } from '../storage/storage.ts';
 import { saveDocument, type Core } from './core.ts';
 import type { BlobIndex } from './blob-index.ts';
 import { encodeIndex } from './format/index-file.ts';
 import { INDEX_BLOBS } from './index-loader.ts';
 import type { FilledPack } from './pipeline/pipeline.ts';
+import { saveProven } from './save-proven.ts';
 
 /** restic writes an index file when it is so old. */
 const INDEX_MS = 10 * 60_000;
-const READ_BYTES = 1 << 20;
 
 export class PackStore {
   readonly #core: Core;
@@ -36,8 +34,7 @@ export class PackStore {
   /** Stores a pack and reads it back; it counts only when it is there as it was written. */
   async store(pack: FilledPack): Promise<void> {
     const file = { kind: 'pack', id: pack.id } as const;
-    await this.#core.storage.save(file, pack.bytes, { keep: pack.keep });
-    await this.#readBack(file, pack.bytes);
+    await saveProven(this.#core.storage, file, pack.bytes, { keep: pack.keep });
     this.#entries.push(pack.indexEntry);
     this.#blobs += pack.blobs;
     this.packs++;
@@ -56,22 +53,5 @@ export class PackStore {
     this.#lastIndexMs = this.#clock.elapsedMs();
     await saveDocument(this.#core, 'index', json);
     this.#known?.extend(Buffer.from(json));
-  }
-
-  async #readBack(file: StoredFile, bytes: Buffer): Promise<void> {
-    const { storage } = this.#core;
-    const same = storage.holds ? await storage.holds(file, bytes) : await this.#loadsAs(file, bytes);
-    if (same) return;
-    throw new HoldfastError('storage-failed', `pack ${file.id.slice(0, 10)} was written to ${storage.location} and reads back different`, {
-      hint: 'The disk, the network or the memory of this host is at fault. Nothing was recorded; look at its logs before you try again.',
-    });
-  }
-
-  async #loadsAs(file: StoredFile, bytes: Buffer): Promise<boolean> {
-    for (let offset = 0; offset < bytes.length; offset += READ_BYTES) {
-      const part = bytes.subarray(offset, offset + READ_BYTES);
-      if (!(await this.#core.storage.load(file, { offset, length: part.length })).equals(part)) return false;
-    }
-    return (await this.#core.storage.size(file)) === bytes.length;
   }
 }
