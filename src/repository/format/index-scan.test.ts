@@ -4,8 +4,9 @@ import { encodeIndex, encodeIndexedPack, type IndexedPack, type PackMark } from 
 import { parseIndex, scanIndex } from './index-scan.ts';
 
 const hexId = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes).toString('hex'));
-const uint = fc.integer({ min: 0, max: 0xffffffff });
-const blob = fc.record({ id: hexId, type: fc.constantFrom('data' as const, 'tree' as const), offset: uint, length: fc.integer({ min: 32, max: 0xffffffff }), uncompressedLength: uint });
+
+/** Within limits.ts, and below 4 GiB. */
+const blob = fc.record({ id: hexId, type: fc.constantFrom('data' as const, 'tree' as const), offset: fc.integer({ min: 0, max: 0x70000000 }), length: fc.integer({ min: 32, max: 128 << 20 }), uncompressedLength: fc.integer({ min: 0, max: 128 << 20 }) });
 const packs = fc.array(fc.record({ id: hexId, blobs: fc.array(blob, { maxLength: 5 }) }), { maxLength: 5 });
 const id = 'ab'.repeat(32);
 const pack = `{"id":"${id}","blobs":[{"id":"${id}","type":"data","offset":0,"length":32}]}`;

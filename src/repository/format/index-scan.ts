@@ -4,7 +4,7 @@
  */
 import { JsonScan } from './json-scan.ts';
 import type { IndexedPack, PackMark } from './index-file.ts';
-import type { PackedBlob } from './pack-header.ts';
+import { placeFault, type PackedBlob } from './pack-header.ts';
 
 /** A blob of the pack that was begun last. The scanner fills the same object again for the next one. */
 export interface ScannedBlob {
@@ -24,8 +24,6 @@ export interface IndexSink {
   mark(mark: PackMark): void;
 }
 
-/** The smallest sealed blob: an empty one. */
-const LEAST_LENGTH = 32;
 const ALL_FIELDS = 0x1111;
 
 class IndexScan {
@@ -93,7 +91,8 @@ class IndexScan {
       this.#scan.object(this.#field);
       // restic has always written these four.
       if (this.#seen !== ALL_FIELDS) throw this.#scan.error('a blob without id, type, offset or length, or with two of one');
-      if (blob.length < LEAST_LENGTH) throw this.#scan.error(`a blob of ${blob.length} bytes`);
+      const fault = placeFault(blob.tree, blob);
+      if (fault !== undefined) throw this.#scan.error(fault);
       this.#sink.blob(blob);
     });
   }

@@ -40,11 +40,10 @@ export function encodePackHeader(blobs: readonly PackedBlob[]): Buffer {
  * What is wrong with the numbers of a blob, wherever they were read; undefined when nothing is. An end beyond 4 GiB has no place in
  * the format, and a size beyond the limits would only exhaust memory (limits.ts).
  */
-export function blobFault({ type, offset, length, uncompressedLength }: PackedBlob): string | undefined {
-  const most = type === 'tree' ? MAX_TREE_BLOB : MAX_DATA_BLOB;
-  const whole = Number.isInteger(offset) && Number.isInteger(length) && Number.isInteger(uncompressedLength);
-  if (!whole || offset < 0 || length < SEAL_OVERHEAD || uncompressedLength < 0 || offset + length >= 2 ** 32) return `a blob of ${length} bytes at ${offset} is not possible`;
-  if (uncompressedLength > most || length > most + SEAL_OVERHEAD) return `a ${type} blob of ${Math.max(uncompressedLength, length)} bytes is larger than any that is supported`;
+export function placeFault(tree: boolean, { offset, length, uncompressedLength }: Pick<PackedBlob, 'offset' | 'length' | 'uncompressedLength'>): string | undefined {
+  const most = tree ? MAX_TREE_BLOB : MAX_DATA_BLOB;
+  if (length < SEAL_OVERHEAD || offset + length >= 2 ** 32) return `a blob of ${length} bytes at ${offset} is not possible`;
+  if (uncompressedLength > most || length > most + SEAL_OVERHEAD) return `a ${tree ? 'tree' : 'data'} blob of ${Math.max(uncompressedLength, length)} bytes is larger than any that is supported`;
   return undefined;
 }
 
@@ -65,7 +64,7 @@ export function parsePackHeader(header: Buffer): readonly PackedBlob[] {
       length,
       uncompressedLength: kind >= 2 ? header.readUInt32LE(at + 5) : 0,
     };
-    const fault = kind >= 2 && blob.uncompressedLength === 0 ? 'a compressed blob of no bytes is not possible' : blobFault(blob);
+    const fault = kind >= 2 && blob.uncompressedLength === 0 ? 'a compressed blob of no bytes is not possible' : placeFault(blob.type === 'tree', blob);
     if (fault !== undefined) throw new Error(fault);
     blobs.push(blob);
     offset += length;
