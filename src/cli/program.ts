@@ -6,12 +6,15 @@ import { addBackup } from './command/backup.ts';
 import { addCat } from './command/cat.ts';
 import { addCheck } from './command/check.ts';
 import { addDemo } from './command/demo.ts';
+import { addDiff } from './command/diff.ts';
+import { addFind } from './command/find.ts';
 import { addForget } from './command/forget.ts';
 import { addInit } from './command/init.ts';
 import { addKey } from './command/key.ts';
 import { addLs } from './command/ls.ts';
 import { addRestore } from './command/restore.ts';
 import { addSnapshots } from './command/snapshots.ts';
+import { addStats } from './command/stats.ts';
 import { addVerify } from './command/verify.ts';
 
 export const VERSION = '0.1.0';
@@ -51,7 +54,7 @@ export function buildProgram(): Command {
     .version(VERSION)
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
-  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addRestore, addAttach, addCheck, addVerify, addForget, addKey]) add(program);
+  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addAttach, addCheck, addVerify, addForget, addKey]) add(program);
   addCommonOptions(program);
   // What stands before the name of the command counts as if it stood behind it.
   program.hook('preAction', (_, command) => {

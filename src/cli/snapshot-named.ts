@@ -1,13 +1,21 @@
 import { HoldfastError } from '../base/errors.ts';
+import { parseMoment } from '../operation/select.ts';
 import { findById, tagValue, type Repository, type Snapshot } from '../repository/repository.ts';
 
-/** The snapshot that a person names: the newest of all, the newest of a store, or by the beginning of an id. Throws `snapshot-missing`. */
+/** The snapshot that a person names: the newest of all, the newest of a store (also `STORE@TIME`), or by the beginning of an id. Throws `snapshot-missing`. */
 export async function snapshotNamed(repository: Repository, name: string): Promise<Snapshot> {
   const snapshots = await repository.snapshots();
   if (name === 'latest') {
     const newest = snapshots.at(-1);
     if (newest) return newest;
     throw new HoldfastError('snapshot-missing', `${repository.location} holds no snapshots yet`, { hint: 'Make one with `holdfast backup`.' });
+  }
+  const [, store, time] = /^(.+)@([^@]+)$/.exec(name) ?? [];
+  if (store !== undefined && time !== undefined) {
+    const at = parseMoment(time);
+    const found = snapshots.findLast((snapshot) => tagValue(snapshot, 'store') === store && Date.parse(snapshot.time) <= at.getTime());
+    if (found) return found;
+    throw new HoldfastError('snapshot-missing', `there is no snapshot of ${store} from ${time} or before`, { hint: 'List them with `holdfast snapshots`.' });
   }
   return snapshots.findLast((snapshot) => tagValue(snapshot, 'store') === name) ?? findById(snapshots, name);
 }
