@@ -21,7 +21,7 @@ export const FOLDERS: readonly FolderRule[] = [
   {
     folder: 'storage',
     holds: 'where the files of a repository live',
-    face: ['storage', 'open', 'place'],
+    face: ['storage', 'open', 'place', 'conformance'],
     testFace: ['memory', 'faulty', 'suite'],
     packages: ['@aws-sdk/client-s3'],
   },

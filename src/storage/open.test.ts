@@ -15,7 +15,7 @@ storageSuite('a local one, opened', async () => {
   const storage = await openStorage(place());
   await storage.prepare?.();
   return storage;
-});
+}, { bulky: false });
 
 describe('an opened local storage', () => {
   it('lets threads read its files, unless a limit would be passed by', async () => {

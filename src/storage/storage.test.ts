@@ -20,7 +20,7 @@ async function local(): Promise<LocalStorage> {
 
 storageSuite('memory', () => Promise.resolve(new MemoryStorage()));
 storageSuite('local', local);
-storageSuite('faulty without faults', () => Promise.resolve(faulty(new MemoryStorage())));
+storageSuite('faulty without faults', () => Promise.resolve(faulty(new MemoryStorage())), { bulky: false });
 
 describe('the local storage', () => {
   it('leaves files that nobody can change, in folders that nobody else can read', async () => {

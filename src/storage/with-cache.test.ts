@@ -52,7 +52,7 @@ async function count(storage: Storage, kind: FileKind): Promise<number> {
   return n;
 }
 
-storageSuite('with a cache', () => Promise.resolve(withCache(new MemoryStorage(), newFolder(), systemClock)));
+storageSuite('with a cache', () => Promise.resolve(withCache(new MemoryStorage(), newFolder(), systemClock)), { bulky: false });
 
 describe('a storage with a cache', () => {
   it('fetches indexes and the packs that are to be kept once, also for the next process', async () => {

@@ -16,7 +16,7 @@ function limited(limit: StorageLimit, inner: Storage = new MemoryStorage()): { r
   return { time, storage: withLimit(inner, limit, time, time.sleep) };
 }
 
-storageSuite('with limits', () => Promise.resolve(limited({ up: 10 * MB, down: 10 * MB, requests: 100 }).storage));
+storageSuite('with limits', () => Promise.resolve(limited({ up: 10 * MB, down: 10 * MB, requests: 100 }).storage), { bulky: false });
 
 describe('a storage with limits', () => {
   it('sends and fetches no faster than it may, after a burst of one second', async () => {

@@ -35,7 +35,7 @@ storageSuite('with retries', () => {
   // Every third call fails once.
   const storage = faulty(new MemoryStorage(), (_call, _file, n) => (n % 3 === 0 ? { kind: 'fail', error: busy } : undefined));
   return Promise.resolve(retrying(storage).storage);
-});
+}, { bulky: false });
 
 describe('a storage with retries', () => {
   it('tries again with longer and longer pauses, and tells of those that can be noticed', async () => {
