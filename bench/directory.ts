@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { cachedDataset, type Cached } from './data/cache.ts';
 import type { Dataset } from './data/datasets.ts';
-import { bytesOf, filesOf, warm } from './data/files.ts';
+import { bytesOf, filesOf, noteDifference, warm } from './data/files.ts';
 import { modify } from './data/modify.ts';
 import { measure, type Command } from './measure/measure.ts';
 import type { Result } from './measure/report.ts';
@@ -75,11 +75,4 @@ async function onePhase({ round, data, folder, patience }: Round, phase: Phase, 
     rmSync(out, { recursive: true, force: true });
   }
   return { phase, tool: tool.name, round, ...measured, storedBytes };
-}
-
-/** The time of a restore that lost something would mean nothing. */
-function noteDifference(source: string, out: string, tool: string): void {
-  const [wanted, got] = [filesOf(source), filesOf(out)];
-  const sum = (files: readonly { readonly bytes: number }[]): number => files.reduce((total, { bytes }) => total + bytes, 0);
-  if (wanted.length !== got.length || sum(wanted) !== sum(got)) console.error(`${tool} restored ${got.length} files of ${sum(got)} bytes, not ${wanted.length} of ${sum(wanted)}`);
 }

@@ -4,17 +4,22 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DATASETS } from './data/datasets.ts';
+import { benchAged } from './aged.ts';
 import { benchDirectory } from './directory.ts';
 import { report, type Result } from './measure/report.ts';
 import { benchMemory } from './memory.ts';
 import { benchPostgresBackup } from './postgres/backup.ts';
 import { benchPostgresRestore } from './postgres/restore.ts';
+import { benchRemote } from './remote.ts';
 import type { BenchOptions } from './rounds.ts';
 
 type Bench = (options: BenchOptions) => Promise<Result>;
 
 const BENCHES = new Map<string, Bench>([
   ...DATASETS.map((dataset): [string, Bench] => [dataset.name, (options) => benchDirectory(dataset, options)]),
+  ['s3', (options) => benchRemote('s3', options)],
+  ['sftp', (options) => benchRemote('sftp', options)],
+  ['aged', benchAged],
   ['postgres-backup', benchPostgresBackup],
   ['postgres-restore', benchPostgresRestore],
   ['memory', benchMemory],

@@ -32,3 +32,10 @@ export function warm(path: string): void {
     closeSync(file);
   }
 }
+
+/** The time of a restore that lost something would mean nothing. */
+export function noteDifference(source: string, out: string, tool: string): void {
+  const [wanted, got] = [filesOf(source), filesOf(out)];
+  const sum = (files: readonly { readonly bytes: number }[]): number => files.reduce((total, { bytes }) => total + bytes, 0);
+  if (wanted.length !== got.length || sum(wanted) !== sum(got)) console.error(`${tool} restored ${got.length} files of ${sum(got)} bytes, not ${wanted.length} of ${sum(wanted)}`);
+}

@@ -1,13 +1,13 @@
 /** `init`: writes holdfast.yaml and makes the repository. The repository first: a configuration without one would look protected. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import { writeDurably } from '../base/file.ts';
 import { createRepository } from '../repository/repository.ts';
-import { CONFIG_FILE, type Stack } from '../stack/stack.ts';
+import { CONFIG_FILE, type RepositoryPlace, type Stack } from '../stack/stack.ts';
 import { planConfig, renderConfig, type InitFlags } from '../stack/write-config.ts';
 import type { Context } from './context.ts';
-import { passwordOf, sourceOf, storageOf } from './open.ts';
+import { passwordOf, repositoryOf, sourceOf, storageOf } from './open.ts';
 
 export interface InitReport {
   readonly config: string;
@@ -20,20 +20,58 @@ export interface InitReport {
 export async function init(flags: InitFlags, context: Context): Promise<InitReport> {
   const config = path.join(flags.folder, CONFIG_FILE);
   if (fs.existsSync(config)) {
-    throw new HoldfastError('target-exists', `${config} exists already; it is left as it is`, { hint: 'Edit it, or run `holdfast init` in another folder.' });
+    throw new HoldfastError('target-exists', `${config} exists already; it is left as it is`, { hint: 'Edit it; `holdfast init` without --postgres, --directory and --stack makes the repositories that it names.' });
   }
   const stack = planConfig(flags);
   const [place] = stack.repositories;
   if (!place) throw new HoldfastError('usage', 'a repository is needed', { hint: 'Give its folder with --repository PATH.' });
   const text = renderConfig(stack);
-  const password = await passwordOf(place);
-  if (password.reveal() === '') throw new HoldfastError('secret-missing', 'the password of the repository is empty', { hint: 'Write one into the password file; without it nobody can restore, so keep a copy elsewhere.' });
   for (const store of stack.stores) {
     context.emit({ type: 'step', store: store.name, sentence: `looking at ${store.name}` });
     await (await sourceOf(store, context.clock)).check();
   }
-  const repository = await createRepository(await storageOf(place), password, context.clock);
-  await repository.close();
+  const { location, id } = await makeRepository(place, context);
   await writeDurably(config, Buffer.from(text), { mode: 0o644 });
-  return { config, repository: repository.location, repositoryId: repository.id, stack };
+  return { config, repository: location, repositoryId: id, stack };
+}
+
+interface MadeRepository {
+  readonly location: string;
+  readonly id: string;
+}
+
+/** Makes an empty repository at its place. Throws `repository-exists`. */
+async function makeRepository(place: RepositoryPlace, { clock }: Context): Promise<MadeRepository> {
+  const password = await passwordOf(place);
+  if (password.reveal() === '') throw new HoldfastError('secret-missing', `the password of the repository ${place.name} is empty`, { hint: 'Write one where holdfast.yaml points to; without it nobody can restore, so keep a copy elsewhere.' });
+  const storage = await storageOf(place);
+  try {
+    const { location, id } = await createRepository(storage, password, clock);
+    return { location, id };
+  } finally {
+    await storage.close?.();
+  }
+}
+
+export interface RepositoryState extends MadeRepository {
+  readonly place: RepositoryPlace;
+  /** False when it was there already, and its password opens it. */
+  readonly made: boolean;
+}
+
+/** Makes those of the repositories of a holdfast.yaml that do not exist yet; opens the others, so that a wrong password is told now. */
+export async function initRepositories(places: readonly RepositoryPlace[], context: Context): Promise<readonly RepositoryState[]> {
+  const states: RepositoryState[] = [];
+  for (const place of places) {
+    context.emit({ type: 'step', store: undefined, sentence: `looking at the repository ${place.name}` });
+    try {
+      const repository = await repositoryOf(place, context.clock);
+      states.push({ place, made: false, location: repository.location, id: repository.id });
+      await repository.close();
+    } catch (error) {
+      if (!isHoldfastError(error, 'repository-missing')) throw error;
+      states.push({ place, made: true, ...(await makeRepository(place, context)) });
+    }
+  }
+  return states;
 }
