@@ -82,6 +82,14 @@ export function systemCode(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+/**
+ * What failed first. When a scope fails and what it held cannot be let go either (its storage is gone: the lock cannot be removed), the
+ * language throws a SuppressedError around both; the first is what to tell, the other follows from it.
+ */
+export function firstError(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstError(error.suppressed) : error;
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

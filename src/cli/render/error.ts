@@ -1,9 +1,10 @@
 /** Errors for people and for programs. Nothing else in the house prints an error. */
-import { ERRORS, HoldfastError, messageOf } from '../../base/errors.ts';
+import { ERRORS, firstError, HoldfastError, messageOf } from '../../base/errors.ts';
 import { painter, printable } from './text.ts';
 
 /** Anything that was thrown, as an error that can be shown. */
-export function asHoldfastError(error: unknown): HoldfastError {
+export function asHoldfastError(thrown: unknown): HoldfastError {
+  const error = firstError(thrown);
   return error instanceof HoldfastError ? error : new HoldfastError('internal', messageOf(error), { cause: error, hint: 'This is a bug. Please report it, with HOLDFAST_DEBUG=1 set.' });
 }
 
