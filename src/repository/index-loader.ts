@@ -164,7 +164,8 @@ async function tryReadHeader(core: Core, id: string, size: number): Promise<read
     const blobs = await readPackHeader(core, id, size);
     return (await isWhole(core, id, size)) ? blobs : undefined;
   } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'repository-damaged') return undefined;
+    // One that vanished since it was listed was no pack of a backup: `storage validate` tries the storage out with such.
+    if (isHoldfastError(error, 'repository-damaged', 'file-missing')) return undefined;
     throw error;
   }
 }
