@@ -19,6 +19,7 @@ export const ERRORS = {
   'repository-missing': { exit: 10, means: 'There is no repository at this place.' },
   'repository-exists': { exit: 1, means: 'There is a repository already; it is left as it is.' },
   'repository-locked': { exit: 11, means: 'Another process holds a lock that excludes this operation.' },
+  'lock-lost': { exit: 11, means: 'The lock of this operation could not be kept alive, so that others may have changed the repository; nothing more is written.' },
   'wrong-password': { exit: 12, means: 'No key of the repository opens with this password.' },
   'repository-format': { exit: 1, means: 'The repository uses something that this version does not know.' },
   'repository-damaged': { exit: 4, means: 'Stored data is not what was written: missing, cut short or changed.' },

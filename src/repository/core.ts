@@ -9,6 +9,7 @@ import { openKeyFile, parseKeyFile, type KeyFile } from './format/key-file.ts';
 import { MAX_DOCUMENT, MAX_INDEX, MAX_KEY_FILE } from './format/limits.ts';
 import { degree, isIrreducible, POLYNOMIAL_DEGREE } from './format/polynomial.ts';
 import { encodeUnpacked, unpackedBytes } from './format/unpacked.ts';
+import { HeldLocks, withHeldLocks } from './held-locks.ts';
 import { saveProven } from './save-proven.ts';
 
 /** restic looks at no more keys than this. */
@@ -18,7 +19,9 @@ const MAX_KEYS = 20;
 export type DocumentKind = 'snapshot' | 'index' | 'lock' | 'proof';
 
 export interface Core {
+  /** Writes and removes only while the locks that were taken are held. */
   readonly storage: Storage;
+  readonly locks: HeldLocks;
   readonly key: SealKey;
   readonly cipher: Cipher;
   readonly config: ConfigDocument;
@@ -78,7 +81,9 @@ export async function listFiles(storage: Storage, kind: FileKind): Promise<reado
 }
 
 /** Finds the key that the password opens, and opens the repository. */
-export async function openCore(storage: Storage, password: Secret): Promise<Core> {
+export async function openCore(unguarded: Storage, password: Secret): Promise<Core> {
+  const locks = new HeldLocks();
+  const storage = withHeldLocks(unguarded, locks);
   const sealedConfig = await loadConfig(storage);
   const ids = (await listIds(storage, 'key')).slice(0, MAX_KEYS);
   const unusable: HoldfastError[] = [];
@@ -91,7 +96,7 @@ export async function openCore(storage: Storage, password: Secret): Promise<Core
     if (!key) continue;
     const cipher = new Cipher(key);
     const config = parseConfig(storage, openConfig(storage, cipher, sealedConfig));
-    return { storage, key, cipher, config, polynomial: BigInt(`0x${config.chunker_polynomial}`), keyId };
+    return { storage, locks, key, cipher, config, polynomial: BigInt(`0x${config.chunker_polynomial}`), keyId };
   }
   const [first] = unusable;
   if (first && unusable.length === ids.length) throw first;

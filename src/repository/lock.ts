@@ -1,64 +1,166 @@
 /**
  * Locks as restic writes and honours them (internal/repository/lock.go): a file for every process at work, exclusive for
  * those that remove things. It is refreshed every 5 minutes by writing a new file and removing the old one; one that was not
- * refreshed for 30 minutes, or whose process is gone from this host, is stale and is passed over.
+ * refreshed for 30 minutes, or whose process is gone from this host, is stale and is passed over. A holder that could not refresh
+ * it for 22.5 minutes writes nothing any more, until it has found its lock still there and has refreshed it.
  */
-import * as os from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import { sleep } from '../base/clock.ts';
-import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../base/errors.ts';
-import { loadDocument, listIds, saveDocument, type Core } from './core.ts';
-import { encodeDocument, parseLock, type LockDocument } from './format/documents.ts';
-import { formatDate, parseTime } from './format/go-time.ts';
+import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import { listIds, type Core } from './core.ts';
+import type { LockDocument } from './format/documents.ts';
+import type { HeldLock } from './held-locks.ts';
+import { lockText, readLock, removeLock, staleBecause, STALE_MS, writeLock } from './lock-file.ts';
 
 const REFRESH_MS = 5 * 60_000;
-const STALE_MS = 30 * 60_000;
+/** Three refreshes before others would pass it over by half an hour: 30 − 1.5 × 5, as in restic. */
+const FAILED_MS = STALE_MS - 1.5 * REFRESH_MS;
+/** How often is looked whether a refresh is due: a host that wakes up has lost time that no timer saw. */
+const LOOK_MS = 60_000;
 /** Between writing a lock and looking again, so that two that start at once see each other. */
 const SETTLE_MS = 200;
+/** Between two tries to get a lock that another holds. */
+const FIRST_WAIT_MS = 1000;
+const MOST_WAIT_MS = 30_000;
+
+/** How long to wait for those who hold a lock that excludes ours. */
+export interface LockWait {
+  readonly ms: number;
+  readonly signal: AbortSignal;
+  /** Called before each pause, with who holds it. */
+  waiting(error: HoldfastError): void;
+}
 
 export interface LockOptions {
   readonly exclusive: boolean;
   readonly clock: Clock;
   /** What may be read while the lock settles; it is written already, so nothing that excludes it can begin. */
   readonly meanwhile?: (() => Promise<void>) | undefined;
+  readonly wait?: LockWait | undefined;
+}
+
+interface Moment {
+  readonly wallMs: number;
+  readonly elapsedMs: number;
 }
 
 /** A held lock; disposing it releases it. */
-export class Lock implements AsyncDisposable {
+export class Lock implements AsyncDisposable, HeldLock {
   readonly #core: Core;
-  readonly #options: LockOptions;
+  readonly #exclusive: boolean;
+  readonly #clock: Clock;
   readonly #timer: NodeJS.Timeout;
   #id: string;
+  /** When the file that stands there now was begun, by both clocks: one may be set, the other stands still while the host sleeps. */
+  #written: Moment;
   #refreshing: Promise<void> | undefined;
+  #lost: HoldfastError | undefined;
 
-  constructor(core: Core, options: LockOptions, id: string) {
+  constructor(core: Core, { exclusive, clock }: LockOptions, id: string, written: Moment) {
     this.#core = core;
-    this.#options = options;
+    this.#exclusive = exclusive;
+    this.#clock = clock;
     this.#id = id;
+    this.#written = written;
+    core.locks.add(this);
     this.#timer = setInterval(() => {
-      // A refresh that fails is tried again by the next one; 30 minutes allow for six.
-      this.#refreshing = this.#refresh().catch(() => undefined);
-    }, REFRESH_MS);
+      // A refresh that fails is tried again by the next one; whoever writes hears of it when none succeeds for too long.
+      if (this.#silentMs() >= REFRESH_MS) void this.#refresh().catch(() => undefined);
+    }, LOOK_MS);
     this.#timer.unref();
   }
 
+  /** Throws `lock-lost` when others may have passed it over and it cannot be revived. */
+  async prove(): Promise<void> {
+    if (this.#lost) throw this.#lost;
+    if (this.#silentMs() < FAILED_MS) return;
+    await this.#refresh().catch((error: unknown) => {
+      throw isHoldfastError(error, 'lock-lost') ? error : this.#lostBecause(`and cannot be: ${messageOf(error)}`, error);
+    });
+  }
+
+  #silentMs(): number {
+    const { wallMs, elapsedMs } = momentOf(this.#clock);
+    return Math.max(wallMs - this.#written.wallMs, elapsedMs - this.#written.elapsedMs);
+  }
+
+  /** One at a time. */
   async #refresh(): Promise<void> {
+    this.#refreshing ??= this.#renew().finally(() => (this.#refreshing = undefined));
+    await this.#refreshing;
+  }
+
+  /** After a long silence the old file must be there before and after the new one stands: in between nobody can have begun to rely on its absence. */
+  async #renew(): Promise<void> {
+    if (this.#lost) throw this.#lost;
     const old = this.#id;
-    this.#id = await writeLock(this.#core, this.#options);
+    const revived = this.#silentMs() >= FAILED_MS;
+    if (revived) await this.#stillThere(old);
+    const written = momentOf(this.#clock);
+    const id = await writeLock(this.#core, this.#exclusive, this.#clock);
+    try {
+      if (revived) {
+        await sleep(SETTLE_MS);
+        await this.#stillThere(old);
+      }
+    } catch (error) {
+      await removeLock(this.#core, id);
+      throw error;
+    }
+    this.#id = id;
+    this.#written = written;
     await removeLock(this.#core, old);
+  }
+
+  async #stillThere(id: string): Promise<void> {
+    if ((await this.#core.storage.size({ kind: 'lock', id })) !== undefined) return;
+    this.#lost = this.#lostBecause('and others have removed it');
+    throw this.#lost;
+  }
+
+  #lostBecause(what: string, cause?: unknown): HoldfastError {
+    const minutes = Math.floor(this.#silentMs() / 60_000);
+    return new HoldfastError('lock-lost', `the lock on ${this.#core.storage.location} was not refreshed for ${minutes} minutes ${what}`, {
+      hint: 'Nothing more is written, since others may have changed the repository. Run the command again; what was stored is used.', cause,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
-    await this.#refreshing;
+    await this.#refreshing?.catch(() => undefined);
+    this.#core.locks.delete(this);
     await removeLock(this.#core, this.#id);
   }
 }
 
-/** Takes a lock. Throws `repository-locked` naming who holds a lock that excludes it. */
+function momentOf(clock: Clock): Moment {
+  return { wallMs: clock.now().getTime(), elapsedMs: clock.elapsedMs() };
+}
+
+/** Takes a lock. Throws `repository-locked` naming who holds a lock that excludes it, when it is still held after `wait`. */
 export async function acquireLock(core: Core, options: LockOptions): Promise<Lock> {
+  const { wait, clock } = options;
+  const began = clock.elapsedMs();
+  for (let pause = FIRST_WAIT_MS; ; pause = Math.min(pause * 2, MOST_WAIT_MS)) {
+    try {
+      return await tryLock(core, options);
+    } catch (error) {
+      const left = (wait?.ms ?? 0) - (clock.elapsedMs() - began);
+      if (!wait || left <= 0 || !isHoldfastError(error, 'repository-locked')) throw error;
+      wait.signal.throwIfAborted();
+      wait.waiting(error);
+      await sleep(Math.min(pause, left), wait.signal).catch((reason: unknown) => {
+        throw wait.signal.aborted ? wait.signal.reason : reason;
+      });
+    }
+  }
+}
+
+async function tryLock(core: Core, options: LockOptions): Promise<Lock> {
+  const { exclusive, clock } = options;
   await refuseConflicts(core, options, undefined);
-  const id = await writeLock(core, options);
+  const written = momentOf(clock);
+  const id = await writeLock(core, exclusive, clock);
   try {
     await Promise.all([sleep(SETTLE_MS), options.meanwhile?.()]);
     await refuseConflicts(core, options, id);
@@ -66,19 +168,7 @@ export async function acquireLock(core: Core, options: LockOptions): Promise<Loc
     await removeLock(core, id);
     throw error;
   }
-  return new Lock(core, options, id);
-}
-
-/**
- * Removes a lock. Credentials that may only add cannot; then it stays, is stale as soon as its process is gone or half an hour has
- * passed, and whoever may remove files clears it away. That must not fail a backup that is complete.
- */
-async function removeLock(core: Core, id: string): Promise<void> {
-  try {
-    await core.storage.remove({ kind: 'lock', id });
-  } catch (error) {
-    if (!isHoldfastError(error, 'storage-denied', 'storage-kept')) throw error;
-  }
+  return new Lock(core, options, id, written);
 }
 
 /**
@@ -94,58 +184,20 @@ export async function acquireReadLock(core: Core, options: Omit<LockOptions, 'ex
   }
 }
 
-async function writeLock(core: Core, { exclusive, clock }: LockOptions): Promise<string> {
-  const user = os.userInfo();
-  const lock: LockDocument = {
-    time: formatDate(clock.now()), exclusive, hostname: os.hostname(), username: user.username, pid: process.pid,
-    ...(user.uid > 0 ? { uid: user.uid } : {}), ...(user.gid > 0 ? { gid: user.gid } : {}),
-  };
-  return await saveDocument(core, 'lock', encodeDocument(lock));
-}
-
 async function refuseConflicts(core: Core, { exclusive, clock }: LockOptions, own: string | undefined): Promise<void> {
   for (const id of await listIds(core.storage, 'lock')) {
     if (id === own) continue;
     const lock = await readLock(core, id);
     if (!lock) continue;
-    if (isStale(lock, clock)) {
-      // Its process is gone or silent for half an hour; leaving the file would stop restic, which does not look.
-      await removeLock(core, id);
-    } else if (exclusive || lock.exclusive) throw lockedBy(core, lock);
-  }
-}
-
-/** A lock that vanished between listing and reading was released: undefined. */
-async function readLock(core: Core, id: string): Promise<LockDocument | undefined> {
-  try {
-    return parseLock(await loadDocument(core, 'lock', id));
-  } catch (error) {
-    if (isHoldfastError(error, 'file-missing')) return undefined;
-    if (isHoldfastError(error)) throw error;
-    throw new HoldfastError('repository-damaged', `lock ${id.slice(0, 10)} in ${core.storage.location} is not understood: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-function isStale(lock: LockDocument, clock: Clock): boolean {
-  const age = clock.now().getTime() - Number(parseTime(lock.time) / 1_000_000n);
-  if (age > STALE_MS) return true;
-  return lock.hostname === os.hostname() && !isAlive(lock.pid);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemCode(error) === 'EPERM';
+    // Its process is gone or silent for half an hour; leaving the file would stop restic, which does not look.
+    if (staleBecause(lock, clock) !== undefined) await removeLock(core, id);
+    else if (exclusive || lock.exclusive) throw lockedBy(core, lock);
   }
 }
 
 function lockedBy(core: Core, lock: LockDocument): HoldfastError {
-  const kind = lock.exclusive ? 'exclusively ' : '';
-  const who = `${lock.username} on ${lock.hostname} (process ${lock.pid}) since ${lock.time}`;
-  return new HoldfastError('repository-locked', `${core.storage.location} is ${kind}locked by ${who}`, {
-    hint: 'Wait until that process is done. If it is dead on another host, its lock is passed over 30 minutes after its last sign of life.',
+  return new HoldfastError('repository-locked', `${core.storage.location} is ${lockText(lock)}`, {
+    hint: 'Wait until that process is done, or let this command wait with --wait 10m. If it is dead on another host, its lock is passed over 30 minutes after its last sign of life; `holdfast unlock` shows the locks.',
     transient: true,
   });
 }
