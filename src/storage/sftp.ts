@@ -19,7 +19,7 @@ import type { Call, FileKind, ListedStoredFile, Range, Storage, StoredFile } fro
 /** Folders that are listed or made at once. */
 const FOLDERS_AT_ONCE = 16;
 /** A call that was given up has so long to clean up behind itself; then the connection counts as dead. */
-const UNWIND_MS = 5000;
+const UNWIND_MS = 3000;
 
 export class SftpStorage implements Storage {
   readonly location: string;

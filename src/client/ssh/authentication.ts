@@ -17,7 +17,7 @@ interface Offer {
 export class Authentication {
   readonly #target: SshTarget;
   readonly #notes: string[];
-  readonly #offers: Offer[];
+  #offers: Offer[];
   readonly #tried: string[] = [];
   #accepted: readonly string[] = [];
   /** The reason why the one key that was asked for could not even be offered. */
@@ -38,10 +38,15 @@ export class Authentication {
     this.#offers = explicit ? [...keys, ...this.#passwordOffers()] : [...this.#passwordOffers(), ...keys];
   }
 
-  /** What to try next. `methodsLeft` is null at first, when the server has not yet said what it takes. */
-  next(methodsLeft: readonly string[] | null): AnyAuthMethod | false {
+  /**
+   * What to try next. `methodsLeft` is null at first, when the server has not yet said what it takes; `partly` is whether it took
+   * the last offer and wants one more.
+   */
+  next(methodsLeft: readonly string[] | null, partly: boolean | null): AnyAuthMethod | false {
     if (methodsLeft === null) return { type: 'none', username: this.#target.user };
     this.#accepted = methodsLeft;
+    // What was refused as the first of two factors may be taken as the second.
+    if (partly) this.#offers = [...this.#offers.filter(({ method }) => method === 'publickey'), ...this.#passwordOffers()];
     // Offers that do not fit now may fit after a first of two factors was taken.
     for (let index; (index = this.#offers.findIndex(({ method }) => methodsLeft.includes(method))) >= 0; ) {
       const [offer] = this.#offers.splice(index, 1);

@@ -114,7 +114,7 @@ describe('what cannot be understood', () => {
   });
 
   it('never hangs nor breaks, whatever the file holds', () => {
-    fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...'\\"\'=# \t\n%,!*', 'Host ', 'Match ', 'User', '\u00e9', '\0'), maxLength: 60 }), (text) => {
+    fc.assert(fc.property(fc.string({ unit: fc.constantFrom('\\', '"', "'", '=', '#', ' ', '\t', '\n', '%', ',', '!', '*', 'Host ', 'Match ', 'User', '\u00e9', '\0'), maxLength: 60 }), (text) => {
       for (const { keyword, args } of parseConfig(text, 'config')) {
         expect(keyword).toMatch(/^[a-z][\w-]*$/);
         expect(args.join('').length).toBeLessThanOrEqual(text.length);

@@ -155,8 +155,8 @@ async function shakeHands({ target, sock, signal, jump, authentication, known }:
         if (judgement.kind !== 'known') refusal = hostKeyRefused(target, key, judgement);
         return judgement.kind === 'known';
       },
-      authHandler: (methodsLeft, _partialSuccess, next) => {
-        const method = authentication.next(methodsLeft);
+      authHandler: (methodsLeft, partialSuccess, next) => {
+        const method = authentication.next(methodsLeft, partialSuccess);
         // ssh2 takes `false` for "no more", which its types do not say.
         if (method === false) Reflect.apply(next, undefined, [false]);
         else next(method);
