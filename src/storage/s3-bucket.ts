@@ -1,6 +1,6 @@
 /** What concerns the bucket as a whole: making it, and clearing away uploads that nobody finished. */
 import {
-  AbortMultipartUploadCommand, CreateBucketCommand, GetObjectLockConfigurationCommand, HeadBucketCommand, ListMultipartUploadsCommand, ListObjectsV2Command,
+  AbortMultipartUploadCommand, CreateBucketCommand, GetObjectLockConfigurationCommand, ListMultipartUploadsCommand, ListObjectsV2Command,
   type BucketLocationConstraint, type ListMultipartUploadsCommandOutput, type MultipartUpload,
 } from '@aws-sdk/client-s3';
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
@@ -25,17 +25,20 @@ export class S3Bucket {
   }
 
   async #exists(): Promise<boolean> {
-    const Bucket = this.#session.bucket;
     try {
-      await this.#session.send({ what: 'look at the bucket', action: 's3:ListBucket' }, async (client, options) => await client.send(new HeadBucketCommand({ Bucket }), options));
+      // Not HeadBucket: an answer to HEAD has no words, and the server may have something to say, as of the right region.
+      await this.#session.send({ what: 'look at the bucket', action: 's3:ListBucket' }, async (client, options) => await client.send(this.#listing(), options));
       return true;
     } catch (error) {
-      const { status, bare } = failureOf(error);
-      if (status === 404) return false;
-      // Credentials that may not look at the bucket may still write to it; an answer to HEAD does not say why. The next request does.
-      if (status !== undefined && bare && status < 500) return true;
+      if (isHoldfastError(error, 'repository-missing')) return false;
+      // Credentials that may not look at the bucket may still write to it; if not, the next request says so.
+      if (failureOf(error).code === 'AccessDenied') return true;
       throw error;
     }
+  }
+
+  #listing(): ListObjectsV2Command {
+    return new ListObjectsV2Command({ Bucket: this.#session.bucket, MaxKeys: 1, Prefix: this.#session.prefix });
   }
 
   async #create(): Promise<void> {
@@ -70,7 +73,7 @@ export class S3Bucket {
   /** From the header of an answer, so to the second. */
   async serverTime({ signal }: Call): Promise<Date> {
     let date: string | undefined;
-    const command = new ListObjectsV2Command({ Bucket: this.#session.bucket, MaxKeys: 1, Prefix: this.#session.prefix });
+    const command = this.#listing();
     command.middlewareStack.add((next) => async (args) => {
       const result = await next(args);
       date = (result.response as { headers?: Readonly<Record<string, string>> }).headers?.['date'];

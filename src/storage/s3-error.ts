@@ -142,7 +142,7 @@ const JUDGES: ReadonlyMap<string, Judge> = new Map<string, Judge>([
 function byStatus({ code, status = 0, bare }: S3Failure): Judge {
   if (code.startsWith('HPE_') || code.startsWith('ERR_SSL_')) return notS3;
   if (status === 507) return full('the server has no space left');
-  if (status === 429 || status >= 500 || status === 408) return status === 501 ? (JUDGES.get('NotImplemented') ?? unknown) : ({ message }) => ({ ...unknown({ code, message }), transient: true });
+  if (status === 429 || status >= 500 || status === 408) return status === 501 ? (JUDGES.get('NotImplemented') ?? unknown) : (failure) => ({ ...unknown(failure), hint: 'Try again later. What was stored before is unharmed and will be used again.', transient: true });
   if (status === 411) return JUDGES.get('MissingContentLength') ?? unknown;
   if (status === 401 || status === 403) return accessDenied;
   if (status === 301 || status === 307) return otherRegion;
@@ -150,7 +150,7 @@ function byStatus({ code, status = 0, bare }: S3Failure): Judge {
   return unknown;
 }
 
-const unknown = ({ code, message, status }: Pick<S3Failure, 'code' | 'message'> & { readonly status?: number | undefined }): Verdict => ({
+const unknown = ({ code, message, status }: S3Failure): Verdict => ({
   code: 'storage-failed', why: code === 'Nameless' ? `the server answers ${status ?? 'with an error'}` : message === '' || message === 'UnknownError' ? `the server answers ${code}` : `${code}: ${message}`,
   hint: 'Look up this answer in the documentation of the server.',
 });

@@ -26,6 +26,10 @@ const SILENCE_MS = 5 * 60_000;
 /** More than the calls that anybody makes at once. */
 const SOCKETS = 32;
 
+const ignore = (): void => undefined;
+/** What fails is thrown; the SDK would say some of it on stderr as well. */
+const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+
 /** Thrown when a server answers with a web page: whatever it is, it is no S3. */
 export class NotS3 extends Error {
   readonly status: number;
@@ -44,9 +48,10 @@ export function createS3Client(access: S3Access): S3Client {
     region, forcePathStyle: addressing === 'path', maxAttempts: 1, systemClockOffset: clockOffsetMs,
     // Newer checksums travel in a form that older servers answer with 411, or store as content.
     requestChecksumCalculation: 'WHEN_REQUIRED', responseChecksumValidation: 'WHEN_REQUIRED',
+    logger: SILENT,
     // It would cost a connection for each large request.
     expectContinueHeader: false,
-    requestHandler: new NodeHttpHandler({ connectionTimeout: CONNECT_MS, socketTimeout: SILENCE_MS, ...agents(access) }),
+    requestHandler: new NodeHttpHandler({ connectionTimeout: CONNECT_MS, socketTimeout: SILENCE_MS, logger: SILENT, ...agents(access) }),
     ...(endpoint !== undefined && { endpoint }),
     ...(profile !== undefined && { profile }),
     ...(credentials && {
