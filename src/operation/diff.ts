@@ -1,6 +1,7 @@
 /** `diff`: what changed from one snapshot to another, with sums. */
-import type { Change, DiffEntry, Repository, Snapshot } from '../repository/repository.ts';
+import { tagValue, type Change, type DiffEntry, type Repository, type Snapshot } from '../repository/repository.ts';
 import type { Context } from './context.ts';
+import { MANIFEST_FILE } from './manifest.ts';
 
 export interface DiffSums {
   /** Files and other things, folders apart. */
@@ -22,8 +23,11 @@ export async function diff(
 ): Promise<DiffSums> {
   const counts: Record<Change, number> = { '+': 0, '-': 0, M: 0, U: 0, T: 0 };
   const sums = { foldersAdded: 0, foldersRemoved: 0, bytesAdded: 0, bytesRemoved: 0, bytesBefore: 0, bytesAfter: 0 };
+  const ours = tagValue(before, 'store') !== undefined && tagValue(after, 'store') !== undefined;
   await using _lock = await repository.lockForReading('files');
   for await (const entry of repository.diff(before, after, { folderTimes, signal })) {
+    // Every backup writes it anew; it tells of the backup, not of the store.
+    if (ours && entry.path === `/${MANIFEST_FILE}`) continue;
     const { change, before: old, after: fresh } = entry;
     const isFolder = (old ?? fresh)?.type === 'dir';
     if (change === '+' && isFolder) sums.foldersAdded++;

@@ -12,6 +12,7 @@ import { BlobReader } from './blob-reader.ts';
 import { catFile, type CatKind } from './cat.ts';
 import { check, type CheckOptions, type CheckReport } from './check.ts';
 import { loadDocument, openCore, saveDocument, sha256, type Core } from './core.ts';
+import { copySnapshots, type CopyOptions } from './copy.ts';
 import { diffTrees, type DiffEntry, type DiffOptions } from './diff.ts';
 import { find, type FindOptions, type FoundPath } from './find.ts';
 import { findObjects, type FoundObject, type ObjectKind } from './find-object.ts';
@@ -34,6 +35,7 @@ import { UnpackerPool } from './unpack/unpacker-pool.ts';
 export { CAT_KINDS, type CatKind } from './cat.ts';
 export type { ArchiveResult } from './archive.ts';
 export type { CheckReport, ReadData } from './check.ts';
+export type { CopyOutcome } from './copy.ts';
 export type { Change, DiffEntry, DiffSide } from './diff.ts';
 export type { FindOptions, FoundPath, FoundVersion } from './find.ts';
 export type { FoundObject, ObjectKind } from './find-object.ts';
@@ -180,6 +182,21 @@ export class Repository {
     yield* findObjects({ blobs: new BlobReader(this.#core, index), index }, snapshots, kind, prefixes, signal);
   }
 
+  /** Copies snapshots of another repository into this one; see copy.ts. Needs `lockForWriting` here and a lock there. */
+  async copyFrom(source: Repository, present: readonly Snapshot[], options: Omit<CopyOptions, 'clock'>): Promise<void> {
+    const { index } = await writerIndex(this.#core, this.#reading ?? (await readForWriting(this.#core)));
+    this.#forget();
+    // Which packs are new is not kept: the object locks of all that the copies need are looked at.
+    this.#packsBefore = Number.MAX_SAFE_INTEGER;
+    const from = { core: source.#core, index: await source.#loadedIndex() };
+    await copySnapshots(from, { core: this.#core, index, snapshots: present }, { ...options, clock: this.#clock });
+  }
+
+  /** The polynomial of the chunker: repositories that share it cut the same content into the same chunks. */
+  get polynomial(): bigint {
+    return this.#core.polynomial;
+  }
+
   /** What differs from one snapshot to another; see diff.ts. */
   async *diff(before: Snapshot, after: Snapshot, options: DiffOptions): AsyncGenerator<DiffEntry> {
     yield* diffTrees(new BlobReader(this.#core, await this.#loadedIndex()), before.tree, after.tree, '/', options);
@@ -247,14 +264,14 @@ export interface OpenedFiles extends AsyncDisposable {
 }
 
 /** Makes an empty repository with one password. Throws `repository-exists`. */
-export async function createRepository(storage: Storage, password: Secret, clock: Clock): Promise<Repository> {
+export async function createRepository(storage: Storage, password: Secret, clock: Clock, polynomial = randomPolynomial()): Promise<Repository> {
   await refuseExisting(storage);
   await storage.prepare?.();
   const key = newMasterKey();
   const keyFile = await createKeyFile(key, password, { created: formatDate(clock.now()), username: os.userInfo().username, hostname: os.hostname() });
   const keyBytes = Buffer.from(JSON.stringify(keyFile));
   await storage.save({ kind: 'key', id: sha256(keyBytes) }, keyBytes);
-  const config: ConfigDocument = { version: 2, id: randomBytes(32).toString('hex'), chunker_polynomial: randomPolynomial().toString(16) };
+  const config: ConfigDocument = { version: 2, id: randomBytes(32).toString('hex'), chunker_polynomial: polynomial.toString(16) };
   // The config is never compressed, in no version, and written last: without it there is no repository.
   await storage.save({ kind: 'config', id: '' }, new Cipher(key).seal(Buffer.from(encodeDocument(config))));
   return await openRepository(storage, password, clock);

@@ -3,7 +3,7 @@ import { toText } from '../../base/raw-name.ts';
 import type { DiffSums } from '../../operation/diff.ts';
 import type { Change, DiffEntry, Snapshot } from '../../repository/repository.ts';
 import { printLine } from '../print-line.ts';
-import { formatBytes, formatMoment, painter, plural, printable, shortId, type Style } from '../render/text.ts';
+import { formatBytes, formatCount, formatMoment, painter, plural, printable, shortId, type Style } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { snapshotNamed } from '../snapshot-named.ts';
 
@@ -60,7 +60,7 @@ function sumLines({ counts, foldersAdded, foldersRemoved, bytesAdded, bytesRemov
     counts['+'] + foldersAdded === 0 ? '' : `added     ${plural(counts['+'], 'file')}${folders(foldersAdded)}, ${formatBytes(bytesAdded)}`,
     counts['-'] + foldersRemoved === 0 ? '' : `removed   ${plural(counts['-'], 'file')}${folders(foldersRemoved)}, ${formatBytes(bytesRemoved)}`,
     counts.M + counts.T === 0 ? '' : `changed   ${plural(counts.M + counts.T, 'file')}, ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)}`,
-    counts.U === 0 ? '' : `metadata  of ${plural(counts.U, 'file')} and folders`.replace(/files? and folders$/, counts.U === 1 ? 'one file or folder' : 'files and folders'),
+counts.U === 0 ? '' : `metadata  ${formatCount(counts.U)} ${counts.U === 1 ? 'file or folder' : 'files and folders'}`,
   ].filter((line) => line !== '');
   return lines.length === 0 ? ['Nothing differs.'] : [...(silent ? [] : ['']), ...lines];
 }
