@@ -42,7 +42,7 @@ export async function validateStorage(place: RepositoryPlace, context: Context):
     if (!isInUse) await storage.prepare?.();
     // Nobody prunes while it runs: a pack that no index names is what a prune removes.
     await using _lock = isInUse ? await lockOf(storage, place, context) : undefined;
-    return await probeAll(storage, isInUse, context);
+    return await probeStorage(storage, isInUse, context);
   } finally {
     await storage.close?.();
   }
@@ -67,7 +67,8 @@ async function lockOf(storage: Storage, place: RepositoryPlace, context: Context
   return await repository.lock(false);
 }
 
-async function probeAll(storage: Storage, isInUse: boolean, context: Context): Promise<StorageReport> {
+/** The probes themselves, on an opened storage; `isInUse`: without those that others would stumble over. Rejects with the reason of a signal. */
+export async function probeStorage(storage: Storage, isInUse: boolean, context: Context): Promise<StorageReport> {
   const tools = new ProbeTools({ clock: context.clock, random: randomBytes, signal: context.signal });
   const results: ProbeResult[] = [];
   const left: StoredFile[] = [];
@@ -113,7 +114,10 @@ function verdictOf(facts: StorageReport['facts'], probes: readonly ProbeResult[]
 
 function attackSentences({ canRemove, canOverwrite, keptUntil, appendOnly }: StorageReport['facts']): readonly string[] {
   if (canRemove === undefined || canOverwrite === undefined) return ['What somebody could do with the credentials of this host was not found out.'];
-  if (appendOnly && keptUntil !== undefined) return [`Append-only, by an object lock: nobody, not even with the credentials of this host, can remove or change what was stored just now before ${keptUntil}.`];
+  if (!canRemove && keptUntil !== undefined) {
+    const over = canOverwrite ? ' Somebody with these credentials could store something else over it; what was stored before stays beneath, as an older version.' : '';
+    return [`Kept by an object lock: nobody, not even with the credentials of this host, can remove what was stored just now before ${keptUntil}.${over}`];
+  }
   if (appendOnly) return ['Append-only: somebody who gets hold of this host and its credentials can add to the repository, but neither remove nor change what is in it. Forgetting and pruning need other credentials.'];
   const can = canRemove && canOverwrite ? 'remove and overwrite' : canRemove ? 'remove' : 'overwrite';
   return [

@@ -163,6 +163,7 @@ export class LocalStorage implements Storage {
   async remove(file: StoredFile): Promise<void> {
     const place = this.localPath(file);
     await this.#do(`remove ${nameOf(file)}`, place, () => fs.rm(place, { force: true }));
+    if (file.kind === 'config') this.#hasConfig = false;
   }
 
   async sweep(before: Date, call?: Call): Promise<number> {
