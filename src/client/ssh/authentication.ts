@@ -1,9 +1,10 @@
 /** Who we say we are, one offer after the other, and what to say when none of them was taken. */
 import ssh2 from 'ssh2';
 import type { AnyAuthMethod, IdentityCallback, ParsedKey, SignCallback, SigningRequestOptions } from 'ssh2';
-import { HoldfastError, messageOf } from '../../base/errors.ts';
+import { HoldfastError } from '../../base/errors.ts';
 import { loginRefused } from './failure.ts';
 import { gatherIdentities, type AgentKey, type Identities, type Identity } from './identity.ts';
+import { unlockKey } from './private-key.ts';
 import type { SshTarget } from './target.ts';
 
 interface Offer {
@@ -83,17 +84,10 @@ export class Authentication {
   }
 
   #unlock({ file, bytes }: Extract<Identity, { from: 'file' }>): ParsedKey | undefined {
-    const { passphrase } = this.#target;
-    const parsed = ssh2.utils.parseKey(bytes, passphrase?.reveal());
-    if (!(parsed instanceof Error)) return Array.isArray(parsed) ? parsed[0] : parsed;
-    const said = messageOf(parsed);
-    const [problem, hint] = /no passphrase given/.test(said)
-      ? ['needs a passphrase', 'Add `passphrase:` to the repository, or put the key into the agent with ssh-add.']
-      : passphrase !== undefined && /passphrase|integrity|decrypt|Malformed/i.test(said)
-        ? ['does not open with the given passphrase', 'Check `passphrase:` of the repository.']
-        : [`cannot be used (${said})`, 'Make one that OpenSSH and Holdfast can use: ssh-keygen -t ed25519'];
-    this.#notes.push(`key ${file.path}: ${problem}`);
-    if (file.asked === 'explicitly') this.#unusable = new HoldfastError('storage-denied', `the private key ${file.path} ${problem}`, { hint });
+    const key = unlockKey(bytes, this.#target.passphrase);
+    if (!('says' in key)) return key;
+    this.#notes.push(`key ${file.path}: ${key.says}`);
+    if (file.asked === 'explicitly') this.#unusable = new HoldfastError('storage-denied', `the private key ${file.path} ${key.says}`, { hint: key.hint });
     return undefined;
   }
 
