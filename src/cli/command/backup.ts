@@ -2,12 +2,16 @@ import { Option, type Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import type { BackupReport, StoreBackup } from '../../operation/backup.ts';
 import type { Compression } from '../../repository/repository.ts';
+import type { PlaceCopy } from '../../operation/copy-point.ts';
+import type { RepositoryPlace, Stack, Store } from '../../stack/stack.ts';
 import { formatBytes, formatCount, formatSeconds, painter, plural, printable, shortId, table, type Style } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
+import { copyDocument, copyExitCode } from './copy.ts';
 
 interface Options extends CommonOptions {
   readonly compression: Compression;
   readonly tag: readonly string[];
+  readonly plan?: string;
 }
 
 export function addBackup(program: Command): void {
@@ -17,20 +21,61 @@ export function addBackup(program: Command): void {
     .description('Makes one restore point of all stores of the stack, or of those named.')
     .argument('[store...]', 'stores of holdfast.yaml; default: all that are to be backed up')
     .addOption(new Option('--compression <how>', 'how data is compressed').choices(['off', 'auto', 'max']).default('auto'))
+    .option('--plan <name>', 'the stores of this plan, to its first repository, and copies of them in its others')
     .option('--tag <tag>', 'a tag for the snapshots; repeatable', (value: string, before: readonly string[]) => [...before, value], [])
     .action(run);
 }
 
 async function run(names: readonly string[], options: Options): Promise<void> {
   await using session = new Session(options);
-  const [{ backup }, { chooseStores }] = await Promise.all([import('../../operation/backup.ts'), import('../../stack/stack.ts')]);
+  const [{ backup }, { copyPoint }] = await Promise.all([import('../../operation/backup.ts'), import('../../operation/copy-point.ts')]);
   const stack = await session.stack();
-  const stores = chooseStores(stack, names);
+  const { stores, place, others, tags } = await scopeOf(session, stack, names, options);
   if (stores.length === 0) throw new HoldfastError('config', `the stack ${stack.name} has no store that is to be backed up`, { hint: 'Add one under `stores:` in holdfast.yaml.' });
-  const repository = await session.repository();
-  const report = await backup({ stack, stores, repository, compression: options.compression, tags: options.tag }, session.context);
-  session.answer(backupDocument(report), backupLines(report, repository.location));
-  process.exitCode = exitCode(report);
+  const repository = await session.open(place);
+  const report = await backup({ stack, stores, repository, compression: options.compression, tags }, session.context);
+  const made = report.stores.flatMap((store) => (store.state === 'failed' ? [] : [store.snapshot]));
+  const copies = made.length === 0 ? [] : await copyPoint(repository, made, others, session.context);
+  session.answer({ ...backupDocument(report), ...(others.length === 0 ? {} : { copies: copies.map(placeDocument) }) }, [...backupLines(report, repository.location), ...copies.flatMap(placeLines)]);
+  process.exitCode = exitCode(report) || Math.max(0, ...copies.map(placeExitCode));
+}
+
+/** What is backed up, to where, and where copies go. */
+interface Scope {
+  readonly stores: readonly Store[];
+  readonly place: RepositoryPlace;
+  readonly others: readonly RepositoryPlace[];
+  readonly tags: readonly string[];
+}
+
+async function scopeOf(session: Session, stack: Stack, names: readonly string[], { plan: name, tag, repository }: Options): Promise<Scope> {
+  const { choosePlan, chooseRepository, chooseStores } = await import('../../stack/stack.ts');
+  if (name === undefined) return { stores: chooseStores(stack, names), place: await session.place(), others: [], tags: tag };
+  const plan = choosePlan(stack, name);
+  const given = names.length > 0 ? 'stores' : repository === undefined ? undefined : 'a repository';
+  if (given !== undefined) throw new HoldfastError('usage', `the plan ${name} says what goes where; ${given} cannot be named beside it`, { hint: 'Leave --plan out, or change the plan in holdfast.yaml.' });
+  const [first, ...others] = plan.to;
+  return {
+    stores: chooseStores(stack, plan.stores === 'all' ? [] : plan.stores), place: await session.place(first), others: others.map((one) => chooseRepository(stack, one)), tags: [...tag, `plan:${name}`],
+  };
+}
+
+function placeDocument(copy: PlaceCopy): object {
+  if ('report' in copy) return { repository: copy.repository, state: copy.state, ...copyDocument(copy.report) };
+  return { repository: copy.repository, state: copy.state, error: { code: copy.error.code, message: copy.error.message, hint: copy.error.hint } };
+}
+
+function placeExitCode(copy: PlaceCopy): number {
+  return 'report' in copy ? copyExitCode(copy.report) : copy.error.exitCode;
+}
+
+function placeLines(copy: PlaceCopy): readonly string[] {
+  const paint = painter(process.stdout);
+  if (!('report' in copy)) return [`The copy to ${copy.repository} ${paint('red', 'failed')}: ${printable(copy.error.message)}`, ...(copy.error.hint === undefined ? [] : [`  hint: ${copy.error.hint}`])];
+  const { outcomes, location, seconds, warnings } = copy.report;
+  const bytes = outcomes.reduce((sum, outcome) => sum + (outcome.state === 'copied' ? outcome.storedBytes : 0), 0);
+  const failures = outcomes.flatMap((outcome) => (outcome.state === 'failed' ? [`  ${printable(outcome.error.message)}`] : []));
+  return [`Its copy in ${copy.repository} is ${paint(copy.state === 'ok' ? 'green' : 'red', copy.state)}: ${formatBytes(bytes)} to ${location}, in ${formatSeconds(seconds)}.`, ...failures, ...warnings.map((warning) => `${paint('yellow', 'warning:')} ${warning}`)];
 }
 
 /** The worst of the stores decides; problems are named above. */
