@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DATASETS } from './data/datasets.ts';
 import { benchAged } from './aged.ts';
+import { benchBlobs } from './blobs.ts';
 import { benchDirectory } from './directory.ts';
 import { report, type Result } from './measure/report.ts';
 import { benchMemory } from './memory.ts';
@@ -20,6 +21,7 @@ const BENCHES = new Map<string, Bench>([
   ['s3', (options) => benchRemote('s3', options)],
   ['sftp', (options) => benchRemote('sftp', options)],
   ['aged', benchAged],
+  ['blobs', benchBlobs],
   ['postgres-backup', benchPostgresBackup],
   ['postgres-restore', benchPostgresRestore],
   ['memory', benchMemory],
