@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import * as path from 'node:path';
 import type { Clock } from '../base/clock.ts';
-import { HoldfastError } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError, systemCode } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { SFTP_STATUS, SftpSession, sftpStatus, type SftpEntry } from '../client/ssh/sftp-session.ts';
@@ -31,6 +31,7 @@ export class SftpStorage implements Storage {
   readonly #unwinding = new Set<Promise<void>>();
   readonly #clock: Clock;
   #line: Promise<Line> | undefined;
+  #wasReached = false;
 
   constructor(place: SftpPlace<Secret>, clock: Clock) {
     this.#place = place;
@@ -254,8 +255,23 @@ export class SftpStorage implements Storage {
   }
 
   async #connect(): Promise<Line> {
-    return { session: await SftpSession.open(this.#place, this.#closing.signal), window: new Window(this.#clock) };
+    try {
+      const session = await SftpSession.open(this.#place, this.#closing.signal);
+      this.#wasReached = true;
+      return { session, window: new Window(this.#clock) };
+    } catch (error) {
+      throw this.#wasReached ? error : asPermanent(error);
+    }
   }
+}
+
+/**
+ * A server that was never reached is more likely not there than about to come back: whoever has mistyped its port does not want
+ * to wait for that. One that hangs up on us (too many logins at once) is there.
+ */
+function asPermanent(error: unknown): unknown {
+  if (!isHoldfastError(error) || !['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT'].includes(systemCode(error.cause) ?? '')) return error;
+  return new HoldfastError(error.code, error.message, { cause: error.cause, ...(error.hint !== undefined && { hint: error.hint }) });
 }
 
 /** SFTP begins where the login does: `~/x` is `x` there. Throws `config` for the home of somebody else. */

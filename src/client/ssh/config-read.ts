@@ -44,7 +44,7 @@ async function readLines(file: string, reading: Reading): Promise<readonly Confi
 }
 
 async function includedBy(line: ConfigLine, reading: Reading): Promise<readonly ConfigLine[]> {
-  if (reading.depth >= MOST_INCLUDES) throw new HoldfastError('config', `${line.at}: files include each other without end`);
+  if (reading.depth >= MOST_INCLUDES) throw new HoldfastError('config', `${line.at}: files include each other without end`, { hint: 'Take one of the Include lines out.' });
   const lines: ConfigLine[] = [];
   for (const arg of line.args) {
     const home = arg.startsWith('~/') ? path.join(reading.local.home, arg.slice(2)) : arg;
@@ -70,7 +70,7 @@ async function readText(file: string, mustExist: boolean): Promise<string | unde
     return await fs.readFile(file, 'utf8');
   } catch (error) {
     if (!mustExist && ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined;
-    throw new HoldfastError('config', `the SSH configuration ${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new HoldfastError('config', `the SSH configuration ${file} cannot be read: ${systemCode(error) === 'ENOENT' ? 'there is no such file' : messageOf(error)}`, { hint: 'Check the path, and as whom this runs.', cause: error });
   }
 }
 

@@ -36,6 +36,8 @@ export interface SshSettings {
   readonly bindAddress?: string | undefined;
 }
 
+const HINT = 'See ssh_config(5). `ssh -G HOST` shows what OpenSSH makes of the file.';
+
 /** The keywords that are looked at, each with its values in the order of the file. */
 const SINGLE = [
   'hostname', 'user', 'port', 'identitiesonly', 'identityagent', 'proxyjump', 'proxycommand', 'userknownhostsfile', 'globalknownhostsfile', 'hostkeyalias',
@@ -89,7 +91,7 @@ function take({ keyword, args, rest, at }: ConfigLine, { values, identities }: G
   }
   const single = SINGLE.find((name) => name === keyword);
   if (single === undefined) return;
-  if (value === undefined) throw new HoldfastError('config', `${at}: ${keyword} has no value`);
+  if (value === undefined) throw new HoldfastError('config', `${at}: ${keyword} has no value`, { hint: HINT });
   // Whichever of the two comes first switches the other off.
   if (single === 'proxycommand' && values.has('proxyjump')) return;
   if (single === 'proxyjump' && values.has('proxycommand')) return;
@@ -105,7 +107,7 @@ function matchHolds(line: ConfigLine, question: ConfigQuestion, into: Gathered, 
     const [criterion = '', attached] = word.slice(negated ? 1 : 0).split('=', 2);
     const argument = (): string => {
       const found = attached ?? words.shift();
-      if (found === undefined) throw new HoldfastError('config', `${line.at}: Match ${criterion} says nothing after it`);
+      if (found === undefined) throw new HoldfastError('config', `${line.at}: Match ${criterion} says nothing after it`, { hint: HINT });
       return found;
     };
     // In order, and the rest only as long as all before hold: a command is not run for nothing.
@@ -173,7 +175,7 @@ function toSettings(gathered: Gathered, host: string): SshSettings {
 
 function numberOf(text: string | undefined, keyword: string): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^\d{1,9}$/.test(text)) throw new HoldfastError('config', `${keyword} of ssh_config cannot be '${text}'`);
+  if (!/^\d{1,9}$/.test(text)) throw new HoldfastError('config', `${keyword} of ssh_config cannot be '${text}'`, { hint: HINT });
   return Number(text);
 }
 
@@ -182,6 +184,6 @@ const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600, d
 /** `90`, `1m30s`: the times of sshd_config(5). */
 function secondsOf(text: string | undefined, keyword: string): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^(\d{1,9}[smhdw]?)+$/i.test(text)) throw new HoldfastError('config', `${keyword} of ssh_config cannot be '${text}'`);
+  if (!/^(\d{1,9}[smhdw]?)+$/i.test(text)) throw new HoldfastError('config', `${keyword} of ssh_config cannot be '${text}'`, { hint: HINT });
   return [...text.matchAll(/(\d+)([smhdw]?)/gi)].reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNITS[(unit ?? '').toLowerCase()] ?? 1), 0);
 }

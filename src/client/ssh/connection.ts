@@ -34,7 +34,7 @@ export interface SshConnection {
  */
 export async function connectSsh(request: SshRequest, signal: AbortSignal, depth = 0): Promise<SshConnection> {
   const target = await resolveTarget(request);
-  if (depth > MOST_JUMPS) throw new HoldfastError('config', `the jump hosts of ssh_config go in a circle at ${describeTarget(target)}`);
+  if (depth > MOST_JUMPS) throw new HoldfastError('config', `the jump hosts of ssh_config go in a circle at ${describeTarget(target)}`, { hint: 'Look at ProxyJump of the hosts on the way: `ssh -G HOST` shows each.' });
   if (target.jump === undefined) return await login(target, await openSocket(target, signal), signal);
   const jump = await connectSsh(target.jump, signal, depth + 1);
   try {

@@ -2,7 +2,7 @@
 import { createPrivateKey } from 'node:crypto';
 import ssh2 from 'ssh2';
 import type { ParsedKey } from 'ssh2';
-import { messageOf, systemCode } from '../../base/errors.ts';
+import { messageOf } from '../../base/errors.ts';
 import type { Secret } from '../../base/secret.ts';
 
 /** Why a key cannot be used, completing "the key …", and what to do. */
@@ -31,13 +31,13 @@ export function unlockKey(content: Buffer, passphrase: Secret | undefined): Pars
 
 /** ssh2 does not know this format; OpenSSL does, and writes the ones that ssh2 knows. */
 function fromPkcs8(content: Buffer, passphrase: Secret | undefined): Buffer | KeyProblem {
+  if (passphrase === undefined && content.includes('BEGIN ENCRYPTED')) return LOCKED;
   try {
     const key = createPrivateKey({ key: content, format: 'pem', ...(passphrase !== undefined && { passphrase: passphrase.reveal() }) });
     if (key.asymmetricKeyType === 'rsa') return Buffer.from(key.export({ type: 'pkcs1', format: 'pem' }));
     if (key.asymmetricKeyType === 'ec') return Buffer.from(key.export({ type: 'sec1', format: 'pem' }));
     return unusable(`PKCS 8 with a key of the type ${key.asymmetricKeyType ?? 'unknown'}`);
   } catch (error) {
-    if (systemCode(error) === 'ERR_MISSING_PASSPHRASE') return LOCKED;
     return passphrase !== undefined && /decrypt|bad password|maybe wrong/i.test(messageOf(error)) ? WRONG : unusable(messageOf(error));
   }
 }

@@ -47,7 +47,7 @@ export function expandPath(value: string, local: LocalFacts, tokens: Readonly<Re
   const home = value === '~' || value.startsWith('~/') ? local.home + value.slice(1) : value;
   const filled = home.replaceAll(/\$\{(\w+)\}/g, (_all, name: string) => {
     const found = local.environment[name];
-    if (found === undefined) throw new HoldfastError('config', `${subject} needs the environment variable ${name}, which is not set`);
+    if (found === undefined) throw new HoldfastError('config', `${subject} needs the environment variable ${name}, which is not set`, { hint: 'Set it for whoever runs this, or write the path out.' });
     return found;
   });
   return expandTokens(filled, tokens, subject);
