@@ -185,16 +185,18 @@ class Proving {
 
   /** Says which files need the damaged blobs. */
   async #name(damaged: ReadonlyMap<string, string>, root: string): Promise<void> {
-    const seen = new Set<string>();
+    // Folders in which nothing is damaged are looked at once; the others at each place where they are.
+    const whole = new Set<string>();
     const visit = async (id: string, path: RawName): Promise<void> => {
-      if (seen.has(id)) return;
-      seen.add(id);
+      if (whole.has(id)) return;
+      const before = this.#problems.length;
       for (const node of await this.#source.blobs.tree(id).catch(() => [])) {
         const below = joinRaw(path, nodeName(node));
         if (node.type === 'dir' && node.subtree !== undefined) await visit(node.subtree, below);
         const bad = node.content?.find((blob) => damaged.has(blob));
         if (bad !== undefined) this.#differs(below, `cannot be read: ${damaged.get(bad) ?? ''}`, 'unreadable');
       }
+      if (this.#problems.length === before) whole.add(id);
     };
     await visit(root, '/');
     if (this.#problems.length === 0) throw new HoldfastError('internal', 'damaged blobs belong to no file');
