@@ -13,10 +13,12 @@ import { addForget } from './command/forget.ts';
 import { addInit } from './command/init.ts';
 import { addKey } from './command/key.ts';
 import { addLs } from './command/ls.ts';
+import { addPrune } from './command/prune.ts';
 import { addRestore } from './command/restore.ts';
 import { addSnapshots } from './command/snapshots.ts';
 import { addStorage } from './command/storage.ts';
 import { addStats } from './command/stats.ts';
+import { addUnlock } from './command/unlock.ts';
 import { addVerify } from './command/verify.ts';
 
 export const VERSION = '0.1.0';
@@ -56,7 +58,7 @@ export function buildProgram(): Command {
     .version(VERSION)
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
-  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addAttach, addCheck, addVerify, addForget, addCopy, addKey, addStorage]) add(program);
+  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addAttach, addCheck, addVerify, addForget, addCopy, addPrune, addUnlock, addKey, addStorage]) add(program);
   addCommonOptions(program);
   // What stands before the name of the command counts as if it stood behind it.
   program.hook('preAction', (_, command) => {

@@ -6,6 +6,7 @@ import type { Context } from '../operation/context.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { RepositoryOptions } from '../operation/open.ts';
 import type { RepositoryPlace, Stack } from '../stack/stack.ts';
+import { parseTimeOption } from './amount.ts';
 import { interruption } from './interrupt.ts';
 import { createProgress, silentProgress, type Progress } from './render/progress.ts';
 
@@ -17,6 +18,8 @@ export interface CommonOptions {
   readonly repository?: string;
   readonly passwordFile?: string;
   readonly json?: boolean;
+  /** How long to wait for locks; only of commands that take one. */
+  readonly wait?: string;
 }
 
 export class Session implements AsyncDisposable {
@@ -69,6 +72,7 @@ export class Session implements AsyncDisposable {
     const waiting = (sentence: string): void => emit({ type: 'step', store: undefined, sentence });
     const repository = await repositoryOf(place, this.clock, { signal, waiting, ...options });
     this.#opened.push(repository);
+    this.#waitForLocks(repository);
     return repository;
   }
 
@@ -92,6 +96,15 @@ export class Session implements AsyncDisposable {
     if (file !== undefined) return { from: 'file', path: path.resolve(this.folder, file) };
     if (process.env['HOLDFAST_PASSWORD'] !== undefined) return { from: 'env', name: 'HOLDFAST_PASSWORD' };
     throw new HoldfastError('secret-missing', 'the password of the repository is not given', { hint: 'Give --password-file FILE, or set HOLDFAST_PASSWORD.' });
+  }
+
+  #waitForLocks(repository: Repository): void {
+    const { wait } = this.options;
+    if (wait === undefined) return;
+    repository.waitForLocks({
+      ms: parseTimeOption('--wait', wait), signal: this.context.signal,
+      waiting: (error) => this.context.emit({ type: 'step', store: undefined, sentence: `waiting: ${error.message}` }),
+    });
   }
 
   /** Prints the answer: lines for people, or one JSON document. */

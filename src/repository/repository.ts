@@ -29,6 +29,8 @@ import { listProofs, saveProof, type ProofDocument, type Proofs } from './proof.
 import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
 import { StoredFiles } from './snapshot-files.ts';
 import { countStats, type Stats, type StatsOptions } from './stats.ts';
+import { planPrune, type PruneOptions, type PrunePlan } from './prune-plan.ts';
+import { executePrune, type PruneReport } from './prune.ts';
 import { executeUnlock, planUnlock, type PlannedLock, type UnlockReport } from './unlock.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
 
@@ -44,6 +46,9 @@ export { describeKeeping, type KeepReport } from './object-lock.ts';
 export type { Compression } from './packer.ts';
 export { proofsOf, type Proof, type ProofDocument, type Proofs } from './proof.ts';
 export { findById, tagValue, type Snapshot } from './snapshot.ts';
+export type { PrunePlan } from './prune-plan.ts';
+export type { PruneReport } from './prune.ts';
+export type { MaxUnused } from './prune-decision.ts';
 export type { PlannedLock, UnlockReport } from './unlock.ts';
 export type { LockWait } from './lock.ts';
 export type { StoredFiles } from './snapshot-files.ts';
@@ -86,6 +91,19 @@ export class Repository {
 
   async executeUnlock(plan: readonly PlannedLock[]): Promise<UnlockReport> {
     return await executeUnlock(this.#core, plan);
+  }
+
+  /** What pruning would do; see prune-plan.ts. Needs a lock. */
+  async planPrune(options: Omit<PruneOptions, 'clock'>): Promise<PrunePlan> {
+    return (await planPrune(this.#core, { ...options, clock: this.#clock })).plan;
+  }
+
+  /** Plans and does it; see prune.ts. Needs an exclusive lock. */
+  async prune(options: Omit<PruneOptions, 'clock'>): Promise<{ readonly plan: PrunePlan; readonly report: PruneReport }> {
+    const withClock = { ...options, clock: this.#clock };
+    const planned = await planPrune(this.#core, withClock);
+    this.#forget();
+    return { plan: planned.plan, report: await executePrune(this.#core, planned, withClock) };
   }
 
   /** A lock on the repository, released by disposing it. */
