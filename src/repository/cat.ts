@@ -2,7 +2,7 @@
 import { HoldfastError, messageOf } from '../base/errors.ts';
 import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
-import { listIds, loadDocument, loadKeyFile, type Core, type DocumentKind } from './core.ts';
+import { listIds, loadChecked, loadDocument, loadKeyFile, type Core, type DocumentKind } from './core.ts';
 import { encodeDocument } from './format/documents.ts';
 import { isId } from './format/json-shape.ts';
 import { readPackHeader } from './index-loader.ts';
@@ -36,7 +36,7 @@ export async function catFile(core: Core, index: () => Promise<BlobIndex>, kind:
       return await documentFile(core, kind, await complete(core, kind, id));
     case 'pack': {
       const pack = await complete(core, 'pack', id);
-      const size = (await core.storage.size({ kind: 'pack', id: pack })) ?? 0;
+      const { length: size } = await loadChecked(core.storage, 'pack', pack);
       return json({ id: pack, size, blobs: await readPackHeader(core, pack, size) });
     }
     case 'tree':

@@ -1,5 +1,7 @@
 /** The seeded sweep: which scenarios, in which order, and what came of them. */
 import { setTimeout } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { randomOf } from '../../src/repository/fixture/mutation.ts';
 import { scratch } from '../fixture/scratch.ts';
 import { OPERATIONS, type Operation } from './operation.ts';
@@ -28,6 +30,10 @@ export interface CampaignReport {
   readonly scenarios: number;
   readonly failures: readonly Failure[];
 }
+
+// Every operation leaves hundreds of megabytes of shared memory to the collector, which has no reason to hurry.
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 /** Scenarios that are under way at once: each waits for locks to settle most of its time. */
 const PARALLEL = 4;
@@ -58,6 +64,7 @@ async function sweep(operation: Operation, options: CampaignOptions, failures: F
     for (let scenario = todo[next++]; scenario; scenario = todo[next++]) {
       const name = nameOf(scenario);
       const wrong = await judge(scenario, base);
+      collect();
       options.done?.(name, wrong);
       if (wrong.length > 0) failures.push({ scenario: name, wrong, replay: `npm run fault -- --seed ${options.seed} --only ${name}` });
     }

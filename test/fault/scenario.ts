@@ -150,16 +150,23 @@ async function judgeIn(world: World, scenario: Scenario): Promise<readonly strin
   }
   // What is stored is looked at through a storage without faults.
   wrong.push(...(await soundness(world, operation, error === undefined ? 'said that it was done' : `failed (${messageOf(error)})`)));
-  wrong.push(...(await compareSnapshots(world[operation.failing], world.clock, made)));
+  wrong.push(...(await compareSnapshots(world[operation.makes ?? operation.failing], world.clock, made)));
   if (error === undefined) wrong.push(...(await operation.done(world)));
   if (!died && error === undefined && (await countFiles(world[operation.failing], 'lock')) > 0) wrong.push('it ended and left its lock');
   wrong.push(...(await again(world, scenario)));
   return wrong;
 }
 
+function placesOf({ failing, makes = failing }: Operation): ReadonlySet<'storage' | 'second'> {
+  return new Set([failing, makes]);
+}
+
 async function soundness(world: World, operation: Operation, after: string): Promise<readonly string[]> {
-  const report = await checkAll(world[operation.failing], world.clock);
-  const damage = report.errors.map(({ subject, message }) => `after it ${after}, check finds: ${subject} ${message}`);
+  const damage: string[] = [];
+  for (const place of placesOf(operation)) {
+    const report = await checkAll(world[place], world.clock);
+    damage.push(...report.errors.map(({ subject, message }) => `after it ${after}, check finds: ${subject} ${message}`));
+  }
   return [...damage, ...(await lostSnapshots(world, operation))];
 }
 
@@ -169,12 +176,14 @@ async function again(world: World, { operation }: Scenario): Promise<readonly st
   const wrong: string[] = [];
   try {
     const made = await operation.run(world, world[operation.failing], world.clock, new AbortController().signal);
-    wrong.push(...(await compareSnapshots(world[operation.failing], world.clock, made)), ...(await operation.done(world)));
+    wrong.push(...(await compareSnapshots(world[operation.makes ?? operation.failing], world.clock, made)), ...(await operation.done(world)));
   } catch (error) {
     return [`cannot be run again: ${messageOf(error)}`, ...faultOf(error)];
   }
-  const report = await checkAll(world[operation.failing], world.clock);
-  wrong.push(...report.errors.map(({ subject, message }) => `after the second run: ${subject} ${message}`), ...report.hints.map((hint) => `after the second run: ${hint}`));
-  if ((await countFiles(world[operation.failing], 'lock')) > 0) wrong.push('after the second run a lock is left');
+  for (const place of placesOf(operation)) {
+    const report = await checkAll(world[place], world.clock);
+    wrong.push(...report.errors.map(({ subject, message }) => `after the second run: ${subject} ${message}`), ...report.hints.map((hint) => `after the second run: ${hint}`));
+    if ((await countFiles(world[place], 'lock')) > 0) wrong.push('after the second run a lock is left');
+  }
   return [...wrong, ...(await lostSnapshots(world, operation))];
 }
