@@ -208,8 +208,11 @@ describe('a jump host', () => {
     await using target = await sshd();
     await target.extend('Host far', '  HostName 127.0.0.1', '  Port 1', '  ProxyJump here');
     await expect(login({ host: 'far', user: 'ada', configFile: target.configFile })).rejects.toMatchObject({
-      code: 'storage-failed', message: expect.stringContaining(`cannot reach ada@127.0.0.1:1 through root@127.0.0.1:${target.port}: `), hint: expect.stringContaining('AllowTcpForwarding'),
+      code: 'storage-failed', message: `cannot reach ada@127.0.0.1:1 through root@127.0.0.1:${target.port}: the jump host does not allow it`, hint: expect.stringContaining('AllowTcpForwarding'),
     });
+    await using open = await sshd({ config: ['AllowTcpForwarding yes'] });
+    await open.extend('Host far', '  HostName 127.0.0.1', '  Port 1', '  ProxyJump here');
+    await expect(login({ host: 'far', user: 'ada', configFile: open.configFile })).rejects.toThrow(/through root@127\.0\.0\.1:\d+: the jump host cannot connect to it$/);
   });
 });
 

@@ -93,10 +93,18 @@ async function forward(jump: SshConnection, target: SshTarget, signal: AbortSign
       clearTimeout(timer);
       signal.removeEventListener('abort', giveUp);
       if (!error) resolve(stream);
-      else reject(new HoldfastError('storage-failed', `${through}: ${messageOf(error)}`, { hint: 'The jump host must reach it, and allow forwarding (AllowTcpForwarding).', cause: error }));
+      else reject(notForwarded(through, error));
     });
     if (signal.aborted) giveUp();
   });
+}
+
+/** The reasons of RFC 4254, 5.1: 1 is "prohibited", 2 is "connect failed". */
+function notForwarded(through: string, error: Error): HoldfastError {
+  const reason: unknown = Reflect.get(error, 'reason');
+  if (reason === 1) return new HoldfastError('storage-failed', `${through}: the jump host does not allow it`, { hint: 'Its sshd_config needs AllowTcpForwarding yes, and PermitOpen for that host.', cause: error });
+  const says = reason === 2 ? 'the jump host cannot connect to it' : messageOf(error);
+  return new HoldfastError('storage-failed', `${through}: ${says}`, { hint: 'Is the SSH server behind it running, and are address and port right as the jump host sees them?', cause: error });
 }
 
 async function login(target: SshTarget, sock: Duplex, signal: AbortSignal, jump?: SshConnection): Promise<SshConnection> {
