@@ -42,7 +42,7 @@ export function withHeldLocks(storage: Storage, locks: HeldLocks): Storage {
     load: (file, range, call) => storage.load(file, range, call),
     list: (kind, call) => storage.list(kind, call),
     size: (file, call) => storage.size(file, call),
-    ...(holds && { holds: (file, bytes) => holds.call(storage, file, bytes) }),
+    ...(holds && { holds: (file, bytes, call) => holds.call(storage, file, bytes, call) }),
     ...(prepare && { prepare: () => prepare.call(storage) }),
     ...(localPath && { localPath: (file) => localPath.call(storage, file) }),
     ...(keepUntil && { keepUntil: (file, until, call) => keepUntil.call(storage, file, until, call) }),

@@ -7,7 +7,7 @@ const READ_BYTES = 1 << 20;
 /** Throws what `save` and `load` throw, and `storage-failed` when what was stored is not what was given; then nothing of it is left. */
 export async function saveProven(storage: Storage, file: StoredFile, bytes: Uint8Array, call?: Call): Promise<void> {
   await storage.save(file, bytes, call);
-  const same = storage.holds ? await storage.holds(file, bytes) : await loadsAs(storage, file, bytes);
+  const same = storage.holds ? await storage.holds(file, bytes, call) : await loadsAs(storage, file, bytes);
   if (same) return;
   // What does not fit its name is of use to nobody, and a later run would stumble over it. That it cannot be removed adds nothing to the error.
   await storage.remove(file).catch(() => undefined);

@@ -31,16 +31,24 @@ export interface PutOptions {
   readonly digest?: string;
 }
 
-/** Stores the bytes and answers the ETag. What arrives differently from what was sent is refused by servers that check it: the signature holds the SHA-256, and the MD5 goes along. */
-export async function put(client: S3Client, target: Target, bytes: Uint8Array, options: PutOptions): Promise<string | undefined> {
-  if (bytes.length > SINGLE_BYTES) return await putParts(client, target, bytes, options);
+/** What was stored. */
+export interface Put {
+  readonly etag: string | undefined;
+  /** Of the bytes that were sent, in hex; undefined when they went up in parts. */
+  readonly sha256: string | undefined;
+}
+
+/** Stores the bytes. What arrives differently from what was sent is refused by servers that check it: the signature holds the SHA-256, and the MD5 goes along. */
+export async function put(client: S3Client, target: Target, bytes: Uint8Array, options: PutOptions): Promise<Put> {
+  if (bytes.length > SINGLE_BYTES) return { etag: await putParts(client, target, bytes, options), sha256: undefined };
   const { call, onlyNew, digest } = options;
+  const sha256 = hash('sha256', bytes, 'hex');
   const answer = await sendBytes(bytes, call, async (Body, send) => {
     const command = new PutObjectCommand({ ...target, Body, ContentLength: bytes.length, ContentMD5: digest ?? md5(bytes), ...(onlyNew && { IfNoneMatch: '*' }) });
-    command.middlewareStack.add(signedHash(bytes), { step: 'build', name: 'signedHash' });
+    command.middlewareStack.add(signedHash(sha256), { step: 'build', name: 'signedHash' });
     return await client.send(command, send);
   });
-  return answer.ETag;
+  return { etag: answer.ETag, sha256 };
 }
 
 async function putParts(client: S3Client, target: Target, bytes: Uint8Array, { call, onlyNew }: PutOptions): Promise<string | undefined> {
@@ -53,7 +61,7 @@ async function putParts(client: S3Client, target: Target, bytes: Uint8Array, { c
     const part = bytes.subarray((number - 1) * PART_BYTES, number * PART_BYTES);
     const answer = await sendBytes(part, { ...call, signal }, async (Body, send) => {
       const command = new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: number, Body, ContentLength: part.length, ContentMD5: md5(part) });
-      command.middlewareStack.add(signedHash(part), { step: 'build', name: 'signedHash' });
+      command.middlewareStack.add(signedHash(hash('sha256', part, 'hex')), { step: 'build', name: 'signedHash' });
       return await client.send(command, send);
     });
     parts.push({ PartNumber: number, ETag: answer.ETag });
@@ -100,8 +108,7 @@ export function md5(bytes: Uint8Array): string {
 }
 
 /** The SHA-256 of the body for the signature: without it a streamed body would go up unsigned. */
-function signedHash(bytes: Uint8Array) {
-  const sha256 = hash('sha256', bytes, 'hex');
+function signedHash(sha256: string) {
   return <A extends { request: unknown }, R>(next: (args: A) => Promise<R>) => async (args: A): Promise<R> => {
     (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256;
     return await next(args);

@@ -1,4 +1,5 @@
 /** Writing the files of a repository into a bucket, and finding out what the server makes sure of while it takes them. */
+import { hash } from 'node:crypto';
 import type { StorageClass } from '@aws-sdk/client-s3';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -6,7 +7,7 @@ import { failureOf } from '../client/s3/failure.ts';
 import { nameOf } from './layout.ts';
 import type { S3Place } from './place.ts';
 import { withoutObjectLock } from './s3-bucket.ts';
-import { md5, put, SINGLE_BYTES, type Target } from './s3-put.ts';
+import { md5, put, type Put, type Target } from './s3-put.ts';
 import type { S3Reader } from './s3-read.ts';
 import type { S3Session } from './s3-session.ts';
 import type { Call, FileKind, StoredFile } from './storage.ts';
@@ -27,7 +28,7 @@ export class S3Writer {
   readonly #place: S3Place<unknown>;
   readonly #reader: S3Reader;
   readonly #clock: Clock;
-  /** ETags of packs that this process has stored and nobody has asked `holds` for yet. */
+  /** ETags of packs that this process has stored as their names say, and nobody has asked `holds` for yet. */
   readonly #stored = new Map<string, string>();
   /** A small file that this process has stored and not removed, to try the server out with. */
   #small: { readonly file: StoredFile; readonly bytes: Uint8Array } | undefined;
@@ -43,8 +44,8 @@ export class S3Writer {
 
   async save(file: StoredFile, bytes: Uint8Array, call: Call): Promise<void> {
     if (ONLY_NEW.includes(file.kind)) return await this.#saveUnique(file, bytes, call);
-    const etag = await this.#put(file, bytes, { call, onlyNew: false });
-    if (file.kind === 'pack' && etag !== undefined) this.#stored.set(file.id, etag);
+    const { etag, sha256 } = await this.#put(file, bytes, { call, onlyNew: false });
+    if (file.kind === 'pack' && etag !== undefined && sha256 === file.id) this.#stored.set(file.id, etag);
     if (file.kind === 'lock') this.#small = { file, bytes };
   }
 
@@ -73,7 +74,7 @@ export class S3Writer {
     }
   }
 
-  async #put(file: StoredFile, bytes: Uint8Array, choice: PutChoice): Promise<string | undefined> {
+  async #put(file: StoredFile, bytes: Uint8Array, choice: PutChoice): Promise<Put> {
     const target = this.#target(file);
     try {
       return await this.#session.send({ what: `write ${nameOf(file)}`, action: 's3:PutObject', signal: choice.call.signal }, async (client) => await put(client, target, bytes, choice));
@@ -102,18 +103,18 @@ export class S3Writer {
     if (this.#small?.file.id === file.id) this.#small = undefined;
   }
 
-  async holds(file: StoredFile, bytes: Uint8Array): Promise<boolean> {
+  async holds(file: StoredFile, bytes: Uint8Array, call: Call): Promise<boolean> {
     const etag = this.#stored.get(file.id);
     this.#stored.delete(file.id);
-    // What goes up in parts is rare; it was not tried out what a server checks of those.
-    const isVouchedFor = etag !== undefined && bytes.length <= SINGLE_BYTES && (await this.#serverChecks(file, bytes));
-    if (!isVouchedFor) return (await this.#reader.load(file, undefined, {})).equals(bytes);
-    const head = await this.#reader.head(file, {});
+    // The name is the hash of what was sent. What went up in parts has no ETag here: nobody tried out what servers check of those.
+    const isVouchedFor = etag !== undefined && hash('sha256', bytes, 'hex') === file.id && (await this.#serverChecks(file, bytes, call));
+    if (!isVouchedFor) return (await this.#reader.load(file, undefined, call)).equals(bytes);
+    const head = await this.#reader.head(file, call);
     return head?.etag === etag && head.size === bytes.length;
   }
 
-  async #serverChecks(file: StoredFile, bytes: Uint8Array): Promise<boolean> {
-    this.#checksDigests ??= this.#tryWrongDigest(this.#small ?? { file, bytes });
+  async #serverChecks(file: StoredFile, bytes: Uint8Array, call: Call): Promise<boolean> {
+    this.#checksDigests ??= this.#tryWrongDigest(this.#small ?? { file, bytes }, call);
     try {
       return await this.#checksDigests;
     } catch (error) {
@@ -123,9 +124,9 @@ export class S3Writer {
   }
 
   /** Sends right bytes with a wrong digest: refused or not, what is stored afterwards is right. */
-  async #tryWrongDigest({ file, bytes }: { readonly file: StoredFile; readonly bytes: Uint8Array }): Promise<boolean> {
+  async #tryWrongDigest({ file, bytes }: { readonly file: StoredFile; readonly bytes: Uint8Array }, call: Call): Promise<boolean> {
     try {
-      await this.#put(file, bytes, { call: {}, onlyNew: false, digest: WRONG_MD5 });
+      await this.#put(file, bytes, { call, onlyNew: false, digest: WRONG_MD5 });
       return false;
     } catch (error) {
       if (['BadDigest', 'InvalidDigest'].includes(failureOf(error).code)) return true;

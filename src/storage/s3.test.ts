@@ -156,9 +156,11 @@ describe('what was stored in a bucket', () => {
     await storage.save(fileOf('lock', lock), lock);
     await storage.save(pack, bytes);
     expect(await storage.holds(pack, bytes)).toBe(true);
+    await storage.save(pack, bytes);
+    expect(await storage.holds(pack, Buffer.alloc(bytes.length))).toBe(false);
     // The lock was sent again, not the pack.
-    expect(strict.requests.filter((line) => line.startsWith('PUT') && line.includes('/data/'))).toHaveLength(1);
-    expect(strict.requests.filter((line) => line.startsWith('GET') && line.includes('/data/'))).toHaveLength(0);
+    expect(strict.requests.filter((line) => line.startsWith('PUT') && line.includes('/data/'))).toHaveLength(2);
+    expect(strict.requests.filter((line) => line.startsWith('GET') && line.includes('/data/'))).toHaveLength(1);
   });
 
   it('is loaded and compared when the server takes anything', async () => {

@@ -60,8 +60,8 @@ export class S3Storage implements Storage {
     return await this.#writer.saveNew(file, bytes, call);
   }
 
-  async holds(file: StoredFile, bytes: Uint8Array): Promise<boolean> {
-    return await this.#writer.holds(file, bytes);
+  async holds(file: StoredFile, bytes: Uint8Array, call: Call = {}): Promise<boolean> {
+    return await this.#writer.holds(file, bytes, call);
   }
 
   async load(file: StoredFile, range?: Range, call: Call = {}): Promise<Buffer> {

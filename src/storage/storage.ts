@@ -66,7 +66,7 @@ export interface Storage {
    * Is the stored file equal to these bytes, read back from where it lies? For storages that can tell without handing the
    * content over; of the others it is loaded and compared.
    */
-  holds?(file: StoredFile, bytes: Uint8Array): Promise<boolean>;
+  holds?(file: StoredFile, bytes: Uint8Array, call?: Call): Promise<boolean>;
 
   /** Makes the folders of an empty repository, for storages that have folders. */
   prepare?(): Promise<void>;

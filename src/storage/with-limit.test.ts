@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeTime } from './fixture/fake-time.ts';
 import { LocalStorage } from './local.ts';
 import { MemoryStorage } from './memory.ts';
-import type { Storage, StoredFile } from './storage.ts';
+import type { Call, Storage, StoredFile } from './storage.ts';
 import { storageSuite } from './suite.ts';
 import { withLimit, type StorageLimit } from './with-limit.ts';
 import { withRetry } from './with-retry.ts';
@@ -54,14 +54,22 @@ describe('a storage with limits', () => {
   });
 
   it('holds adapters back that do not tell of bytes', async () => {
-    const inner: Storage = Object.assign(new MemoryStorage(), { save: () => Promise.resolve(), load: () => Promise.resolve(Buffer.alloc(3 * MB)), holds: () => Promise.resolve(true) });
+    const inner: Storage = Object.assign(new MemoryStorage(), { save: () => Promise.resolve(), load: () => Promise.resolve(Buffer.alloc(3 * MB)) });
     const { storage, time } = limited({ up: MB, down: MB }, inner);
     await storage.save(pack, Buffer.alloc(3 * MB));
     expect(time.elapsedMs()).toBeCloseTo(2000, -1);
     await storage.load(pack);
     expect(time.elapsedMs()).toBeCloseTo(4000, -1);
-    await storage.holds?.(pack, Buffer.alloc(3 * MB));
-    expect(time.elapsedMs()).toBeCloseTo(7000, -1);
+  });
+
+  it('counts what is read back, and no more', async () => {
+    const reading: Storage = Object.assign(new MemoryStorage(), { holds: async (_file: StoredFile, bytes: Uint8Array, call?: Call) => (await call?.moved?.(bytes.length), true) });
+    const knowing: Storage = Object.assign(new MemoryStorage(), { holds: () => Promise.resolve(true) });
+    for (const [inner, ms] of [[reading, 2000], [knowing, 0]] as const) {
+      const { storage, time } = limited({ down: MB }, inner);
+      await storage.holds?.(pack, Buffer.alloc(3 * MB));
+      expect(time.elapsedMs()).toBeCloseTo(ms, -1);
+    }
   });
 
   it('is not passed by with a path', () => {

@@ -57,8 +57,8 @@ export function withLimit(storage: Storage, limit: StorageLimit, clock: Clock, s
     list: (kind, outer) => flow.list(outer, (call) => storage.list(kind, call)),
     size: (file, outer) => flow.pass('down', outer, (call) => storage.size(file, call)),
     remove: (file, outer) => flow.pass('down', outer, (call) => storage.remove(file, call)),
-    // The file is read for it.
-    ...(holds && { holds: (file: StoredFile, bytes: Uint8Array) => flow.pass('down', undefined, () => holds(file, bytes), () => bytes.length) }),
+    // Some storages need not read the file for it; those that do tell of its bytes.
+    ...(holds && { holds: (file: StoredFile, bytes: Uint8Array, outer?: Call) => flow.pass('down', outer, (call) => holds(file, bytes, call)) }),
     ...(keepUntil && { keepUntil: (file: StoredFile, until: Date, outer?: Call) => flow.pass('up', outer, (call) => keepUntil(file, until, call)) }),
     ...(keptUntil && { keptUntil: (file: StoredFile, outer?: Call) => flow.pass('down', outer, (call) => keptUntil(file, call)) }),
     ...(saveNew && { saveNew: (file: StoredFile, bytes: Uint8Array, outer?: Call) => flow.pass('up', outer, (call) => saveNew(file, bytes, call), () => bytes.length) }),

@@ -52,7 +52,7 @@ export function withRetry(storage: Storage, clock: Clock, options: RetryOptions)
     size: (file, outer) => retry.run(outer, (call) => storage.size(file, call)),
     // Safe to repeat: removing what is not there is no error.
     remove: (file, outer) => retry.run(outer, (call) => storage.remove(file, call), { kind: file.kind }),
-    ...(holds && { holds: (file: StoredFile, bytes: Uint8Array) => retry.run(undefined, () => holds(file, bytes)) }),
+    ...(holds && { holds: (file: StoredFile, bytes: Uint8Array, outer?: Call) => retry.run(outer, (call) => holds(file, bytes, call)) }),
     ...(prepare && { prepare: () => retry.run(undefined, () => prepare()) }),
     ...(keepUntil && { keepUntil: (file: StoredFile, until: Date, outer?: Call) => retry.run(outer, (call) => keepUntil(file, until, call)) }),
     ...(keptUntil && { keptUntil: (file: StoredFile, outer?: Call) => retry.run(outer, (call) => keptUntil(file, call)) }),
