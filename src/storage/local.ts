@@ -90,7 +90,7 @@ export class LocalStorage implements Storage {
     });
   }
 
-  async holds(file: StoredFile, bytes: Uint8Array): Promise<boolean> {
+  async holds(file: StoredFile, bytes: Uint8Array, call?: Call): Promise<boolean> {
     return await this.#do(`read ${nameOf(file)} back`, this.localPath(file), async () => {
       await using handle = await this.#open(file);
       if ((await handle.stat()).size !== bytes.length) return false;
@@ -98,6 +98,7 @@ export class LocalStorage implements Storage {
       for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
         const part = bytes.subarray(at, at + PIECE_BYTES);
         const got = await readFully(handle, piece.subarray(0, part.length), at);
+        await call?.moved?.(got);
         if (got < part.length || !piece.subarray(0, part.length).equals(part)) return false;
       }
       return true;
