@@ -2,9 +2,12 @@
 import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { messageOf } from '../../src/base/errors.ts';
 import { randomOf } from '../../src/repository/fixture/mutation.ts';
 import { scratch } from '../fixture/scratch.ts';
+import { interleave } from './interleave.ts';
 import { OPERATIONS, type Operation } from './operation.ts';
+import { makeWorld } from './world.ts';
 import { callsOf, judge, nameOf, threads, TROUBLES, type Scenario } from './scenario.ts';
 
 export interface CampaignOptions {
@@ -31,6 +34,12 @@ export interface CampaignReport {
   readonly failures: readonly Failure[];
 }
 
+/** What has no single operation: several at once, whose order is the seed's. */
+const INTERLEAVE = 'interleave';
+
+/** What a campaign can be asked for. */
+export const NAMES: readonly string[] = [...OPERATIONS.map(({ name }) => name), INTERLEAVE];
+
 // Every operation leaves hundreds of megabytes of shared memory to the collector, which has no reason to hurry.
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
@@ -48,10 +57,30 @@ export async function campaign(options: CampaignOptions): Promise<CampaignReport
     for (const operation of OPERATIONS.filter(({ name }) => (options.operations ?? [name]).includes(name))) {
       scenarios += await sweep(operation, options, failures, rejected);
     }
+    if ((options.operations ?? [INTERLEAVE]).includes(INTERLEAVE)) scenarios += await sweepInterleavings(options, failures, rejected);
   } finally {
     process.off('unhandledRejection', listener);
   }
   return { scenarios, failures };
+}
+
+
+async function sweepInterleavings(options: CampaignOptions, failures: Failure[], rejected: string[]): Promise<number> {
+  await using place = await scratch('fault');
+  const base = await makeWorld(place, 3);
+  const [from, count] = options.only === undefined ? [options.seed, options.count ?? 100] : [Number(options.only.split(':')[1]), 1];
+  let next = from;
+  const work = async (): Promise<void> => {
+    for (let seed = next++; seed < from + count; seed = next++) {
+      const wrong = await interleave(seed, base, place).catch((error: unknown) => [`judging failed: ${messageOf(error)}`]);
+      collect();
+      options.done?.(`${INTERLEAVE}:${seed}`, wrong);
+      if (wrong.length > 0) failures.push({ scenario: `${INTERLEAVE}:${seed}`, wrong, replay: `npm run fault -- --only ${INTERLEAVE}:${seed}` });
+    }
+  };
+  await Promise.all(Array.from({ length: 2 }, work));
+  await expectNothingLeft(INTERLEAVE, options, failures, rejected);
+  return count;
 }
 
 async function sweep(operation: Operation, options: CampaignOptions, failures: Failure[], rejected: string[]): Promise<number> {
@@ -70,12 +99,16 @@ async function sweep(operation: Operation, options: CampaignOptions, failures: F
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, work));
+  await expectNothingLeft(operation.name, options, failures, rejected);
+  return todo.length;
+}
+
+async function expectNothingLeft(name: string, { seed }: CampaignOptions, failures: Failure[], rejected: string[]): Promise<void> {
   // Threads end a moment after they were told to.
   for (let waited = 0; threads.alive > 0 && waited < 3000; waited += 50) await setTimeout(50);
   const left = threads.alive > 0 ? [`${threads.alive} threads are left`] : [];
   const wrong = [...left, ...rejected.splice(0).map((reason) => `a rejection that nobody met: ${reason}`)];
-  if (wrong.length > 0) failures.push({ scenario: operation.name, wrong, replay: `npm run fault -- --seed ${options.seed} --operations ${operation.name}` });
-  return todo.length;
+  if (wrong.length > 0) failures.push({ scenario: name, wrong, replay: `npm run fault -- --seed ${seed} --operations ${name}` });
 }
 
 /** Every trouble at every call where it can happen, in the order of the seed. */

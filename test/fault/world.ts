@@ -80,7 +80,7 @@ export function noise(seed: string, length: number): Buffer {
   return Buffer.concat(parts).subarray(0, length);
 }
 
-async function fill(folder: string, files: Readonly<Record<string, Uint8Array>>): Promise<Content> {
+export async function fill(folder: string, files: Readonly<Record<string, Uint8Array>>): Promise<Content> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(`${folder}/deep/er`, { recursive: true });
   for (const [name, bytes] of Object.entries(files)) await writeFile(`${folder}/${name}`, bytes);
