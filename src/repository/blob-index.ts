@@ -113,7 +113,8 @@ export class BlobIndex {
   extend(json: Buffer): void {
     const before = this.#table.count;
     this.#table.read(json);
-    if (hashBytes(this.#table.count) > this.#hashes.byteLength * 2) {
+    // Never full: who looks for a free slot, or for a blob that is not there, would look for ever.
+    if (hashBytes(this.#table.count) > this.#hashes.byteLength) {
       const larger = new SharedArrayBuffer(hashBytes(this.#table.count));
       rehash(new Uint32Array(this.#hashes), new Uint32Array(larger), this.#table.words);
       this.#hashes = larger;
