@@ -67,6 +67,8 @@ export class UnpackerPool implements AsyncDisposable {
     thread.jobs.add(job);
     job.make().then(
       (request) => {
+        // The thread may have died while this was made; then the job was told.
+        if (!thread.jobs.has(job)) return;
         thread.posted.push(job);
         thread.worker.postMessage(request, transferables(request));
       },
@@ -90,8 +92,11 @@ export class UnpackerPool implements AsyncDisposable {
       this.#dispatch();
     });
     worker.on('error', (error) => {
+      // It answers no more: what comes later goes to another thread.
+      this.#threads.splice(this.#threads.indexOf(thread), 1);
       for (const job of thread.jobs) job.reject(error);
       thread.jobs.clear();
+      this.#dispatch();
     });
     this.#threads.push(thread);
     return thread;
