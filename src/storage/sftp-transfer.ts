@@ -3,12 +3,13 @@ import type { Clock } from '../base/clock.ts';
 import type { SftpSession } from '../client/ssh/sftp-session.ts';
 import type { Call } from './storage.ts';
 
-/** Bytes of one request: what every server takes (draft-ietf-secsh-filexfer-02, 3), and one packet of SSH. */
-const PIECE_BYTES = 32 * 1024;
-/** Requests under way on one connection, of all files together. More make nothing faster, not even far away. */
-const MOST = 64;
-const FIRST = 16;
-const LEAST = 4;
+/**
+ * Bytes that are under way on one connection, of all files together: more make nothing faster, not even far away. Fewer to begin
+ * with, and behind slow lines.
+ */
+const MOST_BYTES = 2 << 20;
+const FIRST_BYTES = 512 << 10;
+const LEAST_BYTES = 128 << 10;
 /** An answer that takes longer than this waits behind our own requests: fewer of them do not make it slower. */
 const QUEUE_MS = 2000;
 
@@ -17,13 +18,26 @@ const QUEUE_MS = 2000;
  * everything else, as the refresh of a lock, wait for minutes.
  */
 export class Window {
+  /** Bytes of one request. */
+  readonly pieceBytes: number;
   readonly #clock: Clock;
   readonly #waiting: (() => void)[] = [];
-  #limit = FIRST;
+  #limit: number;
   #under = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, pieceBytes: number) {
     this.#clock = clock;
+    this.pieceBytes = pieceBytes;
+    this.#limit = this.#requests(FIRST_BYTES);
+  }
+
+  #requests(bytes: number): number {
+    return Math.max(1, Math.floor(bytes / this.pieceBytes));
+  }
+
+  /** As many workers keep it full. */
+  get most(): number {
+    return this.#requests(MOST_BYTES);
   }
 
   get limit(): number {
@@ -40,7 +54,8 @@ export class Window {
       return await request();
     } finally {
       this.#under--;
-      this.#limit = this.#clock.elapsedMs() - started > QUEUE_MS ? Math.max(LEAST, this.#limit - 1) : Math.min(MOST, this.#limit + 1);
+      const slow = this.#clock.elapsedMs() - started > QUEUE_MS;
+      this.#limit = slow ? Math.max(this.#requests(LEAST_BYTES), this.#limit - 1) : Math.min(this.most, this.#limit + 1);
       while (this.#under < this.#limit && this.#waiting.length > 0) {
         this.#under++;
         this.#waiting.shift()?.();
@@ -57,7 +72,7 @@ export interface Line {
 /** Writes all bytes to an open file. Waits for every request that it made, also after a failure. */
 export async function writeAll({ session, window }: Line, handle: Buffer, content: Uint8Array, call: Call = {}): Promise<void> {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
-  await inPieces(bytes.length, call, async (at, length) => {
+  await inPieces(window, bytes.length, call, async (at, length) => {
     await window.run(call.signal, () => session.write(handle, bytes.subarray(at, at + length), at));
     return true;
   });
@@ -66,7 +81,7 @@ export async function writeAll({ session, window }: Line, handle: Buffer, conten
 /** Fills `target` from an open file beginning at `offset`. Answers how many bytes there were before the file ended. */
 export async function readInto({ session, window }: Line, handle: Buffer, target: Buffer, { offset, call = {} }: { readonly offset: number; readonly call?: Call | undefined }): Promise<number> {
   let end = target.length;
-  await inPieces(target.length, call, async (at, length) => {
+  await inPieces(window, target.length, call, async (at, length) => {
     for (let done = 0; done < length; ) {
       const range = { offset: at + done, length: length - done, position: offset + at + done };
       const got = await window.run(call.signal, () => session.read(handle, target, range));
@@ -82,13 +97,13 @@ export async function readInto({ session, window }: Line, handle: Buffer, target
 }
 
 /** Runs `move` on every piece, many at once; stops taking new pieces when one fails or says that there are no more. */
-async function inPieces(total: number, call: Call, move: (at: number, length: number) => Promise<boolean>): Promise<void> {
+async function inPieces({ pieceBytes, most }: Window, total: number, call: Call, move: (at: number, length: number) => Promise<boolean>): Promise<void> {
   let next = 0;
   const failures: unknown[] = [];
   const work = async (): Promise<void> => {
     while (next < total) {
       const at = next;
-      const length = Math.min(PIECE_BYTES, total - at);
+      const length = Math.min(pieceBytes, total - at);
       next += length;
       try {
         if (!(await move(at, length))) next = total;
@@ -99,6 +114,6 @@ async function inPieces(total: number, call: Call, move: (at: number, length: nu
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(MOST, Math.ceil(total / PIECE_BYTES)) }, work));
+  await Promise.all(Array.from({ length: Math.min(most, Math.ceil(total / pieceBytes)) }, work));
   if (failures.length > 0) throw failures[0];
 }

@@ -258,7 +258,7 @@ export class SftpStorage implements Storage {
     try {
       const session = await SftpSession.open(this.#place, this.#closing.signal);
       this.#wasReached = true;
-      return { session, window: new Window(this.#clock) };
+      return { session, window: new Window(this.#clock, session.pieceBytes) };
     } catch (error) {
       throw this.#wasReached ? error : asPermanent(error);
     }

@@ -34,6 +34,8 @@ export interface FreeSpace {
 
 export type OpenFlags = 'r' | 'wx';
 
+const PIECE_BYTES = 32 * 1024;
+
 type Done<T> = (error: Error | null | undefined, value: T) => void;
 
 /** One SFTP channel on a connection of its own. Every request rejects with a transient `storage-failed` once the connection is lost. */
@@ -77,6 +79,18 @@ export class SftpSession {
   /** `user@host`. */
   get server(): string {
     return describeTarget(this.#connection.target);
+  }
+
+  /**
+   * Bytes to write or read with one request: what every server takes (draft-ietf-secsh-filexfer-02, 3), and four times that, which
+   * costs us a third less work, where `limits@openssh.com` allows it.
+   */
+  get pieceBytes(): number {
+    const limit = (name: string): number => {
+      const value: unknown = Reflect.get(this.#sftp, name);
+      return typeof value === 'number' && value > 0 ? value : PIECE_BYTES;
+    };
+    return this.has('limits@openssh.com') ? Math.min(4 * PIECE_BYTES, limit('_maxReadLen'), limit('_maxWriteLen')) : PIECE_BYTES;
   }
 
   /** Does the server have this extension, as `fsync@openssh.com`? */
