@@ -14,6 +14,7 @@ import { addInit } from './command/init.ts';
 import { addKey } from './command/key.ts';
 import { addLs } from './command/ls.ts';
 import { addPrune } from './command/prune.ts';
+import { addRepair } from './command/repair.ts';
 import { addRestore } from './command/restore.ts';
 import { addSnapshots } from './command/snapshots.ts';
 import { addStorage } from './command/storage.ts';
@@ -58,7 +59,7 @@ export function buildProgram(): Command {
     .version(VERSION)
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
-  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addAttach, addCheck, addVerify, addForget, addCopy, addPrune, addUnlock, addKey, addStorage]) add(program);
+  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addAttach, addCheck, addVerify, addForget, addCopy, addPrune, addRepair, addUnlock, addKey, addStorage]) add(program);
   addCommonOptions(program);
   // What stands before the name of the command counts as if it stood behind it.
   program.hook('preAction', (_, command) => {

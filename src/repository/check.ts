@@ -106,7 +106,7 @@ class Check {
     let orphans = 0;
     for (const id of this.#sizes.keys()) if (index.numberOfPack(id) < 0 && !marked.has(id)) orphans++;
     if (orphans > 0) this.hints.push(`${orphans} packs are named in no index: an interrupted backup left them, and the next one will use them`);
-    if (marked.size > 0) this.hints.push(`${marked.size} packs hold nothing that is needed and wait to be deleted: \`holdfast prune\` does it when their time has come`);
+    if (marked.size > 0) this.hints.push(`${marked.size === 1 ? '1 pack holds nothing that is needed and waits' : `${marked.size} packs hold nothing that is needed and wait`} to be deleted: \`holdfast prune\` does it when their time has come`);
     for (const [number, pack] of index.packs.entries()) {
       const size = this.#sizes.get(pack);
       const numbers = entries.of(number);

@@ -14,8 +14,9 @@ import { Semaphore } from '../base/semaphore.ts';
 import { saveDocument, type Core } from './core.ts';
 import { chosenPacks, EntrySet } from './entry-set.ts';
 import { formatDate } from './format/go-time.ts';
-import { encodeIndex, type IndexedPack, type PackMark } from './format/index-file.ts';
+import { encodeIndex, type PackMark } from './format/index-file.ts';
 import { saveIndex } from './index-loader.ts';
+import { replacementPacks } from './index-rewrite.ts';
 import { appendOnly, type PlannedPrune, type PruneOptions } from './prune-plan.ts';
 import { transfer } from './transfer.ts';
 
@@ -104,19 +105,9 @@ function allMarks({ plan, marks }: PlannedPrune, { clock }: PruneOptions): reado
 
 /** Answers the id of the file with the marks; undefined when there are none. */
 async function writeIndexes(core: Core, { plan, index, adopted, files }: PlannedPrune, marks: readonly PackMark[]): Promise<string | undefined> {
-  const replaced = new Set(plan.indexFiles);
-  const stays = new Set(plan.packs.flatMap(({ action, id }) => (action === 'keep' ? [id] : [])));
-  const elsewhere = new Set(files.flatMap(({ id, content }) => (replaced.has(id) ? [] : content.packs)));
-  const numbers = new Set(files.flatMap(({ id, content }) => (replaced.has(id) ? content.packs : [])));
-  const entries = index.entriesByPack();
-  function* packs(): Generator<IndexedPack> {
-    for (const number of numbers) {
-      const id = index.packs[number] ?? '';
-      if (stays.has(id) && !elsewhere.has(number)) yield { id, blobs: Array.from(entries.of(number), (entry) => index.blob(entry)) };
-    }
-    for (const pack of adopted) if (stays.has(pack.id)) yield pack;
-  }
-  await saveIndex(core, packs());
+  const keep = new Set(plan.packs.flatMap(({ action, id }) => (action === 'keep' ? [id] : [])));
+  const stays = (id: string): boolean => keep.has(id);
+  await saveIndex(core, replacementPacks({ index, files, replaced: new Set(plan.indexFiles), stays, added: adopted.filter(({ id }) => stays(id)) }));
   return marks.length === 0 ? undefined : await saveDocument(core, 'index', encodeIndex([], marks));
 }
 

@@ -31,6 +31,7 @@ import { StoredFiles } from './snapshot-files.ts';
 import { countStats, type Stats, type StatsOptions } from './stats.ts';
 import { planPrune, type PruneOptions, type PrunePlan } from './prune-plan.ts';
 import { executePrune, type PruneReport } from './prune.ts';
+import { Repair, type RepairWork } from './repair.ts';
 import { executeUnlock, planUnlock, type PlannedLock, type UnlockReport } from './unlock.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
 
@@ -46,6 +47,7 @@ export { describeKeeping, type KeepReport } from './object-lock.ts';
 export type { Compression } from './packer.ts';
 export { proofsOf, type Proof, type ProofDocument, type Proofs } from './proof.ts';
 export { findById, tagValue, type Snapshot } from './snapshot.ts';
+export type { BrokenSnapshot, DamagedPack, RepairIndexPlan, RepairPacksReport, RepairSnapshotsPlan, RepairSnapshotsReport } from './repair.ts';
 export type { PrunePlan } from './prune-plan.ts';
 export type { PruneReport } from './prune.ts';
 export type { MaxUnused } from './prune-decision.ts';
@@ -104,6 +106,12 @@ export class Repository {
     const planned = await planPrune(this.#core, withClock);
     this.#forget();
     return { plan: planned.plan, report: await executePrune(this.#core, planned, withClock) };
+  }
+
+  /** What it can do for itself when it is damaged; see repair.ts. Needs a lock, to do it an exclusive one. */
+  repair(work: RepairWork): Repair {
+    this.#forget();
+    return new Repair(this.#core, this.#clock, work);
   }
 
   /** A lock on the repository, released by disposing it. */

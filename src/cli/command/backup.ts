@@ -6,6 +6,7 @@ import type { PlaceCopy } from '../../operation/copy-point.ts';
 import type { RepositoryPlace, Stack, Store } from '../../stack/stack.ts';
 import { formatBytes, formatCount, formatSeconds, painter, plural, printable, shortId, table, type Style } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
+import { addWaitOption } from '../wait-option.ts';
 import { copyDocument, copyExitCode } from './copy.ts';
 
 interface Options extends CommonOptions {
@@ -15,15 +16,15 @@ interface Options extends CommonOptions {
 }
 
 export function addBackup(program: Command): void {
-  program
+  const command = program
     .command('backup')
     .summary('make one restore point of all stores, or of those named')
     .description('Makes one restore point of all stores of the stack, or of those named.')
     .argument('[store...]', 'stores of holdfast.yaml; default: all that are to be backed up')
     .addOption(new Option('--compression <how>', 'how data is compressed').choices(['off', 'auto', 'max']).default('auto'))
     .option('--plan <name>', 'the stores of this plan, to its first repository, and copies of them in its others')
-    .option('--tag <tag>', 'a tag for the snapshots; repeatable', (value: string, before: readonly string[]) => [...before, value], [])
-    .action(run);
+    .option('--tag <tag>', 'a tag for the snapshots; repeatable', (value: string, before: readonly string[]) => [...before, value], []);
+  addWaitOption(command).action(run);
 }
 
 async function run(names: readonly string[], options: Options): Promise<void> {

@@ -1,8 +1,9 @@
 import { Option, type Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
-import type { CheckReport, ReadData } from '../../repository/repository.ts';
-import { formatBytes, formatSeconds, painter, plural, printable } from '../render/text.ts';
+import { tagValue, type CheckReport, type ReadData } from '../../repository/repository.ts';
+import { formatBytes, formatMoment, formatSeconds, painter, plural, printable, shortId } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
+import { addWaitOption } from '../wait-option.ts';
 
 interface Options extends CommonOptions {
   readonly readData?: boolean;
@@ -10,13 +11,13 @@ interface Options extends CommonOptions {
 }
 
 export function addCheck(program: Command): void {
-  program
+  const command = program
     .command('check')
     .summary('is the repository sound?')
     .description('Checks that the repository is sound: indexes, packs, snapshots and trees; with --read-data every stored byte.')
     .addOption(new Option('--read-data', 'read every pack and compare every byte with its hash').conflicts('readDataSubset'))
-    .option('--read-data-subset <part>', 'read a part: 2/5 (the second of five), 10% or 500M (chosen at random)')
-    .action(run);
+    .option('--read-data-subset <part>', 'read a part: 2/5 (the second of five), 10% or 500M (chosen at random)');
+  addWaitOption(command).action(run);
 }
 
 async function run(options: Options): Promise<void> {
@@ -58,6 +59,22 @@ function linesOf(report: CheckReport, location: string, seconds: number): readon
   const errors = report.errors.slice(0, 50).map(({ subject, message }) => printable(`  ${subject}: ${message}`));
   return [
     `${location} is ${paint('red', 'damaged')}: ${plural(report.errors.length, 'error')} in ${looked}${read}.`, ...errors, ...hints, '',
-    'What the damage does not touch can still be restored. Keep the repository as it is, and copy it before you try to mend it.',
+    ...affectedLines(report),
+    'What the damage does not touch can still be restored. Keep the repository as it is, and copy it before you try to mend it: see `holdfast repair --help`.',
   ];
+}
+
+const MOST_SNAPSHOTS = 20;
+const MOST_PATHS = 5;
+
+/** Which restore points are hit: what a person wants to know first. */
+function affectedLines({ affected, snapshots }: CheckReport): readonly string[] {
+  if (affected.length === 0) return ['No file of a snapshot is hit by what was found.'];
+  const lines = affected.slice(0, MOST_SNAPSHOTS).flatMap(({ id, time, tags, paths, count }) => {
+    const store = tagValue({ tags }, 'store');
+    const more = count > MOST_PATHS ? [`    … and ${plural(count - Math.min(MOST_PATHS, paths.length), 'path')} more`] : [];
+    return [`  ${shortId(id)}  ${formatMoment(new Date(time))}${store === undefined ? '' : `  ${store}`}: ${plural(count, 'path')} cannot be restored`, ...paths.slice(0, MOST_PATHS).map((path) => `    ${path}`), ...more];
+  });
+  const left = affected.length > MOST_SNAPSHOTS ? [`  … and ${plural(affected.length - MOST_SNAPSHOTS, 'snapshot')} more (--json names them all)`] : [];
+  return [`Hit by it: ${affected.length} of ${plural(snapshots, 'snapshot')}.`, ...lines.map(printable), ...left];
 }

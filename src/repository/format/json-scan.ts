@@ -137,6 +137,13 @@ export class JsonScan {
     return this.#bytes.toString('latin1', start, start + 64).toLowerCase();
   }
 
+  /** Passes over any value, and gives its bytes. */
+  raw(): Buffer {
+    const start = this.position;
+    this.skip();
+    return this.#bytes.subarray(start, this.position);
+  }
+
   /** Passes over any value. */
   skip(): void {
     const first = this.#bytes[this.position];
