@@ -49,10 +49,10 @@ export async function writeDurably(file: string, bytes: Uint8Array, options: Dur
     if (options.onlyNew === true) await fs.link(temporary, file);
     else await fs.rename(temporary, file);
   } catch (error) {
-    await fs.rm(temporary, { force: true });
+    await discard(temporary);
     throw error;
   }
-  if (options.onlyNew === true) await fs.rm(temporary, { force: true });
+  if (options.onlyNew === true) await discard(temporary);
   await syncFolder(path.dirname(file));
 }
 
@@ -76,9 +76,14 @@ export async function writeReplaceable(file: string, bytes: Uint8Array): Promise
     await fs.writeFile(temporary, bytes, { flag: 'wx', mode: 0o600 });
     await fs.rename(temporary, file);
   } catch (error) {
-    await fs.rm(temporary, { force: true });
+    await discard(temporary);
     throw error;
   }
+}
+
+/** What cannot be removed stays, under a name that no reader looks at: why the write failed is what the caller must know. */
+async function discard(temporary: string): Promise<void> {
+  await fs.unlink(temporary).catch(() => undefined);
 }
 
 /**

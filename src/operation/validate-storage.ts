@@ -12,6 +12,9 @@ import type { Storage, StoredFile } from '../storage/storage.ts';
 import type { Context } from './context.ts';
 import { passwordOf, storageOf } from './open.ts';
 
+/** What the probes that write much may need at once, and as much again for whoever else writes. */
+const BULKY_BYTES = 200e6;
+
 export interface ProbeResult {
   readonly name: string;
   readonly result: 'ok' | 'warning' | 'failed' | 'left out';
@@ -73,6 +76,8 @@ export async function probeStorage(storage: Storage, isInUse: boolean, context: 
   const results: ProbeResult[] = [];
   const left: StoredFile[] = [];
   try {
+    // Where nothing can be stored at all, for want of room or of rights, that is the answer, and not what each probe makes of it.
+    await tools.saved(storage, 1000);
     for (const probe of PROBES) {
       if (isInUse && probe.alone === true) continue;
       context.emit({ type: 'step', store: undefined, sentence: `${results.length + 1} of ${PROBES.length}: ${probe.name}` });
@@ -93,6 +98,8 @@ async function runProbe(probe: Probe, storage: Storage, tools: ProbeTools, { clo
   const started = clock.elapsedMs();
   const answer = (result: ProbeResult['result'], sentence: string | undefined): ProbeResult => ({ name: probe.name, result, sentence, seconds: (clock.elapsedMs() - started) / 1000 });
   if (probe.bulky === true && tools.facts.canRemove !== true) return answer('left out', 'it writes much, and what is stored here cannot be removed again');
+  const free = probe.bulky === true ? await storage.freeBytes?.() : undefined;
+  if (free !== undefined && free < BULKY_BYTES) return answer('left out', 'it writes much, and there is little room');
   try {
     const finding = (await probe.run(storage, tools)) as Finding | undefined;
     tools.facts = { ...tools.facts, ...finding?.facts };

@@ -163,7 +163,14 @@ export class LocalStorage implements Storage {
 
   async remove(file: StoredFile): Promise<void> {
     const place = this.localPath(file);
-    await this.#do(`remove ${nameOf(file)}`, place, () => fs.rm(place, { force: true }));
+    await this.#do(`remove ${nameOf(file)}`, place, async () => {
+      try {
+        // Not fs.rm, which takes a file that may not be removed for a folder and says so.
+        await fs.unlink(place);
+      } catch (error) {
+        if (!['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) throw error;
+      }
+    });
     if (file.kind === 'config') this.#hasConfig = false;
   }
 
