@@ -1,6 +1,7 @@
 /** The command line as data: help, docs/cli.md and completion are made from it. Commands load what they need when they run. */
 import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../base/errors.ts';
+import { VERSION } from '../base/version.ts';
 import { addAttach } from './command/attach.ts';
 import { addBackup } from './command/backup.ts';
 import { addCat } from './command/cat.ts';
@@ -21,8 +22,6 @@ import { addStorage } from './command/storage.ts';
 import { addStats } from './command/stats.ts';
 import { addUnlock } from './command/unlock.ts';
 import { addVerify } from './command/verify.ts';
-
-export const VERSION = '0.1.0';
 
 /** Options that every command takes, before or behind its name. */
 function addCommonOptions(command: Command): void {

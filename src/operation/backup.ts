@@ -3,12 +3,13 @@ import { randomBytes } from 'node:crypto';
 import * as os from 'node:os';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { toText } from '../base/raw-name.ts';
+import { PROGRAM } from '../base/version.ts';
 import type { FileEntry, Problem } from '../repository/entry.ts';
 import { describeKeeping, type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
 import type { Source, StoreManifest } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import type { Context } from './context.ts';
-import { createManifest, encodeManifest, MANIFEST_FILE, PROGRAM, type SnapshotManifest } from './manifest.ts';
+import { createManifest, encodeManifest, MANIFEST_FILE, type SnapshotManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
 import { snapshotsOf } from './select.ts';
 

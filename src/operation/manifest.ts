@@ -1,13 +1,11 @@
 /** `manifest.json`: beside the data in every snapshot, what was read, from what, at which moment, and what was left out. */
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import { PROGRAM } from '../base/version.ts';
 import type { SnapshotFiles } from '../repository/entry.ts';
 import type { StoreManifest } from '../source/source.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 const FORMAT = 1;
-
-/** Holdfast's own version, as snapshots record it. */
-export const PROGRAM = 'holdfast 0.1.0';
 
 export type SnapshotState = 'ok' | 'degraded';
 

@@ -5,10 +5,11 @@
 import * as os from 'node:os';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { fromText } from '../base/raw-name.ts';
+import { PROGRAM } from '../base/version.ts';
 import { findById, tagValue, type OpenedFiles, type Proof, type ProofDocument, type Repository, type Snapshot } from '../repository/repository.ts';
 import { filesRead, proveContent, type SeenContent } from '../source/prove.ts';
 import type { Context } from './context.ts';
-import { MANIFEST_FILE, PROGRAM, readManifest, type SnapshotManifest } from './manifest.ts';
+import { MANIFEST_FILE, readManifest, type SnapshotManifest } from './manifest.ts';
 import { byStore, standingOf } from './standing.ts';
 
 /** Differences that a proof names; with more, how many there are is what matters. */
