@@ -6,6 +6,7 @@ import { collectWhenGrown } from '../../base/garbage.ts';
 import type { ExtractOptions, Problem } from '../entry.ts';
 import { toText } from '../../base/raw-name.ts';
 import { HoldfastError } from '../../base/errors.ts';
+import { Semaphore } from '../../base/semaphore.ts';
 import type { TreeNode } from '../format/tree.ts';
 import type { UnpackSource } from './unpack-source.ts';
 import type { RestoredFile, RestoredMetadata, UnpackRequest } from './messages.ts';
@@ -117,11 +118,12 @@ export class ContentWriter {
       numbers.set(file, files.length - 1);
       return files.length - 1;
     };
-    const loaded: Extract<UnpackRequest, { kind: 'write' }>['ranges'][number][] = [];
-    for (const { wanted, ...range } of ranges) {
-      const targets = wanted.map((item) => item.targets.map(({ file, position }) => ({ file: numberOf(file), position })));
-      loaded.push({ range: await loadRange(this.#source.core, range), blobs: wanted.map(({ blob }) => blob), targets });
-    }
+    const planned = ranges.map(({ wanted, ...range }) => ({
+      range, blobs: wanted.map(({ blob }) => blob), targets: wanted.map((item) => item.targets.map(({ file, position }) => ({ file: numberOf(file), position }))),
+    }));
+    // Scattered blobs are many small ranges, and each is a round trip to a storage that is far away.
+    const turns = new Semaphore(this.#source.core.storage.parallel ?? 1);
+    const loaded = await Promise.all(planned.map(async ({ range, ...rest }) => ({ ...rest, range: await turns.run(() => loadRange(this.#source.core, range)) })));
     return { kind: 'write', ranges: loaded, files };
   }
 }
