@@ -169,6 +169,22 @@ describe('a connection that is lost', () => {
     expect(server.logins).toBe(2);
   });
 
+  it('is noticed when the server says nothing any more', async () => {
+    let hang = false;
+    const server = kept.use(await sshServer({ fate: () => (hang ? 'hang' : undefined) }));
+    const configFile = server.path('../ssh_config');
+    await fs.writeFile(configFile, 'ServerAliveInterval 1\nServerAliveCountMax 1\n');
+    const storage = new SftpStorage({ kind: 'sftp', host: '127.0.0.1', port: server.port, user: 'ada', path: 'x', knownHostsFile: server.knownHosts, configFile }, systemClock);
+    kept.defer(() => storage.close());
+    expect(await storage.size(pack(Buffer.alloc(1)))).toBeUndefined();
+    // Silent, but alive: asked, it answers.
+    await new Promise((resolve) => setTimeout(resolve, 3500));
+    expect(await storage.size(pack(Buffer.alloc(1)))).toBeUndefined();
+    expect(server.logins).toBe(1);
+    hang = true;
+    await expect(storage.size(pack(Buffer.alloc(1)))).rejects.toMatchObject({ code: 'storage-failed', transient: true, message: expect.stringContaining('was lost: the server does not answer any more') });
+  });
+
   it('is not needed to give up a call that gets no answer', async () => {
     const { server, storage } = await open({ fate: (name) => (name === 'stat' ? 'hang' : undefined) });
     const abort = new AbortController();

@@ -35,10 +35,13 @@ export interface SshConnection {
 export async function connectSsh(request: SshRequest, signal: AbortSignal, depth = 0): Promise<SshConnection> {
   const target = await resolveTarget(request);
   if (depth > MOST_JUMPS) throw new HoldfastError('config', `the jump hosts of ssh_config go in a circle at ${describeTarget(target)}`, { hint: 'Look at ProxyJump of the hosts on the way: `ssh -G HOST` shows each.' });
-  if (target.jump === undefined) return await login(target, await openSocket(target, signal), signal);
+  // Before anything is connected: a socket that nobody reads from could fail unheard.
+  const ready = { target, signal, authentication: await Authentication.prepare(target), known: await readKnownHosts(target) };
+  signal.throwIfAborted();
+  if (target.jump === undefined) return await shakeHands(await openSocket(target, signal), ready);
   const jump = await connectSsh(target.jump, signal, depth + 1);
   try {
-    return await login(target, await forward(jump, target, signal), signal, jump);
+    return await shakeHands(await forward(jump, target, signal), ready, jump);
   } catch (error) {
     jump.close();
     throw error;
@@ -52,12 +55,13 @@ async function openSocket(target: SshTarget, signal: AbortSignal): Promise<Duple
     const socket = net.connect({ host, port, ...(family !== undefined && { family }), ...(bindAddress !== undefined && { localAddress: bindAddress }) });
     // Small requests wait for an answer each: holding them back to fill a packet would cost 40 ms every time.
     socket.setNoDelay(true);
-    const fail = (error: Error): void => {
+    const end = (error: Error): void => {
       finish();
       socket.destroy();
-      reject(error instanceof HoldfastError ? error : connectFailure(target, error));
+      reject(error);
     };
-    const giveUp = (): void => fail(asError(signal.reason));
+    const fail = (error: Error): void => end(connectFailure(target, error));
+    const giveUp = (): void => end(asError(signal.reason));
     const timer = setTimeout(() => fail(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), timeoutMs);
     const finish = (): void => {
       clearTimeout(timer);
@@ -107,27 +111,14 @@ function notForwarded(through: string, error: Error): HoldfastError {
   return new HoldfastError('storage-failed', `${through}: ${says}`, { hint: 'Is the SSH server behind it running, and are address and port right as the jump host sees them?', cause: error });
 }
 
-async function login(target: SshTarget, sock: Duplex, signal: AbortSignal, jump?: SshConnection): Promise<SshConnection> {
-  try {
-    const [authentication, known] = [await Authentication.prepare(target), await readKnownHosts(target)];
-    signal.throwIfAborted();
-    return await shakeHands({ target, sock, signal, jump, authentication, known });
-  } catch (error) {
-    sock.destroy();
-    throw error;
-  }
-}
-
-interface Handshake {
+interface Prepared {
   readonly target: SshTarget;
-  readonly sock: Duplex;
   readonly signal: AbortSignal;
-  readonly jump: SshConnection | undefined;
   readonly authentication: Authentication;
   readonly known: readonly KnownHost[];
 }
 
-async function shakeHands({ target, sock, signal, jump, authentication, known }: Handshake): Promise<SshConnection> {
+async function shakeHands(sock: Duplex, { target, signal, authentication, known }: Prepared, jump?: SshConnection): Promise<SshConnection> {
   const client = new ssh2.Client();
   let reason: Error | undefined;
   let refusal: HoldfastError | undefined;
@@ -140,21 +131,21 @@ async function shakeHands({ target, sock, signal, jump, authentication, known }:
     sock.destroy();
     jump?.close();
   };
-  const connection: SshConnection = { target, client, ended, close };
-  await new Promise<void>((resolve, reject) => {
-    const giveUp = (): void => reject(asError(signal.reason));
-    signal.addEventListener('abort', giveUp);
+  const { promise: aborted, reject: giveUp } = Promise.withResolvers<never>();
+  const onAbort = (): void => giveUp(asError(signal.reason));
+  signal.addEventListener('abort', onAbort);
+  const greeted = new Promise<void>((resolve, reject) => {
     void ended.then(() => reject(refusal ?? connectFailure(target, reason ?? new Error('the connection ended'))));
     client.on('error', (error) => {
       // An agent that does not sign is no end: the next key is tried.
       if ('level' in error && error.level === 'agent') authentication.note(`the agent: ${messageOf(error)}`);
       else reason ??= error;
-      if (reason !== undefined) reject(refusal ?? (isRefusal(reason) ? authentication.refusal() : connectFailure(target, reason)));
+      if (reason === undefined) return;
+      reject(refusal ?? (isRefusal(reason) ? authentication.refusal() : connectFailure(target, reason)));
+      // Nothing goes on after an error, whether the other end notices or not.
+      close();
     });
-    client.once('ready', () => {
-      signal.removeEventListener('abort', giveUp);
-      resolve();
-    });
+    client.once('ready', resolve);
     client.connect({
       sock, username: target.user, readyTimeout: target.timeoutMs,
       algorithms: { cipher: [...CIPHERS], serverHostKey: [...preferKnown(knownTypes(known, target.name))], compress: ['none'] },
@@ -170,11 +161,17 @@ async function shakeHands({ target, sock, signal, jump, authentication, known }:
         else next(method);
       },
     });
-  }).catch((error: unknown) => {
+  });
+  try {
+    await Promise.race([greeted, aborted]);
+    return { target, client, ended, close };
+  } catch (error) {
     close();
     throw error;
-  });
-  return connection;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    greeted.catch(() => undefined);
+  }
 }
 
 function isRefusal(error: Error): boolean {
