@@ -6,6 +6,8 @@ export interface S3Scene {
   /** `s3:https://host/bucket/prefix` */
   readonly location: string;
   readonly bucket: string;
+  /** Of AWS's files, when the configuration names one. */
+  readonly profile: string | undefined;
   /** `https://host:port`, or AWS. */
   readonly server: string;
   /** What was tried: `write pack 1a2b3c4d`. */
@@ -41,6 +43,11 @@ const full = (why: string): Judge => () => ({ code: 'storage-full', why, hint: '
 
 const accessDenied: Judge = (_failure, { bucket, action }) => ({
   code: 'storage-denied', why: 'the server denies it to these credentials', hint: `They need the permission ${action} on the bucket ${bucket}; or the bucket belongs to somebody else.`,
+});
+
+const noCredentials: Judge = ({ message }, { profile }) => ({
+  code: 'secret-missing', why: profile === undefined ? `no credentials were found (${message})` : `the profile '${profile}' gives no credentials (${message})`,
+  hint: profile === undefined ? 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write `credentials:` into holdfast.yaml.' : 'Is it in ~/.aws/credentials or ~/.aws/config of the user who runs this? A session of it may have to be renewed.',
 });
 
 const noBucket: Judge = (_failure, { bucket, server }) => ({
@@ -83,7 +90,7 @@ const JUDGES: ReadonlyMap<string, Judge> = new Map<string, Judge>([
   ['SignatureDoesNotMatch', denied('the secret key does not belong to the access key', 'Check the secret key. If it is right, a proxy in between changes the requests.')],
   ['ExpiredToken', denied('the session token has expired', 'Get new credentials; for what runs by itself, use credentials that do not expire or a role.')],
   ['InvalidToken', denied('the server does not accept the session token', 'Check that access key, secret key and session token are of the same session.')],
-  ['CredentialsProviderError', ({ message }) => ({ code: 'secret-missing', why: `no credentials were found (${message})`, hint: 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write `credentials:` into holdfast.yaml.' })],
+  ['CredentialsProviderError', noCredentials],
   ['NoSuchBucket', noBucket],
   ['InvalidBucketName', (_failure, { bucket }) => ({ code: 'config', why: `'${bucket}' cannot be the name of a bucket`, hint: 'Names of buckets have 3 to 63 small letters, digits and hyphens.' })],
   ['PermanentRedirect', otherRegion],

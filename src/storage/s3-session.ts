@@ -110,8 +110,8 @@ export class S3Session {
   }
 
   #scene({ what, action }: Try): S3Scene {
-    const { bucket, endpoint } = this.#place;
-    return { location: this.location, bucket, server: endpoint ?? 'AWS', what, action, now: this.#clock.now(), reached: this.#reached };
+    const { bucket, endpoint, profile } = this.#place;
+    return { location: this.location, bucket, profile, server: endpoint ?? 'AWS', what, action, now: this.#clock.now(), reached: this.#reached };
   }
 
   async close(): Promise<void> {

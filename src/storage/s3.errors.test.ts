@@ -124,7 +124,7 @@ describe('a server that cannot be reached or used', () => {
   });
 
   it('because there are no credentials', async () => {
-    expect(await attempt({ credentials: undefined, profile: 'no-such-profile' })).toMatchObject({ code: 'secret-missing', hint: expect.stringContaining('AWS_ACCESS_KEY_ID') });
+    expect(await attempt({ credentials: undefined, profile: 'no-such-profile' })).toMatchObject({ code: 'secret-missing', message: expect.stringContaining("the profile 'no-such-profile' gives no credentials"), hint: expect.stringContaining('~/.aws') });
   });
 
   it('because there is no such bucket', async () => {

@@ -1,7 +1,7 @@
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomBytes } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { describe, expect, it } from 'vitest';
 import { storageSuite } from '../../src/storage/suite.ts';
@@ -80,6 +80,17 @@ describe('a repository in a bucket', () => {
 });
 
 describe('a server', () => {
+  it('is spoken to with the keys of a profile', async () => {
+    await using stack = await bucketStack(ceph);
+    await mkdir(stack.path('.aws'));
+    await writeFile(stack.path('.aws/credentials'), `[backup]\naws_access_key_id = ${ceph.keys.accessKey}\naws_secret_access_key = ${ceph.keys.secretKey}\n`);
+    await stack.configure({ credentials: '{ profile: backup }' });
+    const env = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_EC2_METADATA_DISABLED: 'true' };
+    expect((await stack.attempt(['backup'], { env })).code).toBe(0);
+    await stack.configure({ credentials: '{ profile: other }' });
+    expectClearError(await stack.attempt(['backup', '--json'], { env }), { exit: 2, code: 'secret-missing', says: /the profile 'other' gives no credentials/ });
+  });
+
   it('behind TLS is trusted when its authority is named, and not otherwise', async () => {
     await using proxy = await tlsProxy(ceph.port);
     await using stack = await bucketStack(ceph);
