@@ -10,7 +10,7 @@ export interface Doing {
   readonly location: string;
   /** The path on the server. */
   readonly path: string;
-  /** A folder whose file system it is about, and how many bytes were to be written. */
+  /** A folder whose file system it is about, and how many bytes were to be written; 0 where only something was to go. */
   readonly writes?: { readonly folder: string; readonly bytes: number } | undefined;
 }
 
@@ -24,7 +24,7 @@ export async function sftpFailure(session: SftpSession, error: unknown, doing: D
   // Some room may be left, or free again: several files are written at once, and those that failed are removed.
   const wanted = (writes?.bytes ?? 0) * 4 + SLACK_BYTES;
   const space = writes === undefined ? undefined : await session.freeSpace(writes.folder).catch(() => undefined);
-  if (writes && space && !space.readOnly && (space.bytes < wanted || space.files < 1)) {
+  if (writes && writes.bytes > 0 && space && !space.readOnly && (space.bytes < wanted || space.files < 1)) {
     return new HoldfastError('storage-full', `cannot ${what} in ${location}: no space left on the server`, {
       hint: 'Free some space there or use another repository. What was stored before is unharmed and will be used again.', cause: error,
     });
@@ -34,6 +34,6 @@ export async function sftpFailure(session: SftpSession, error: unknown, doing: D
     return new HoldfastError('storage-failed', `cannot ${what} in ${location}: the file system of ${path} is read-only`, { hint: 'Mount it so that it can be written, or use another repository.', cause: error });
   }
   return new HoldfastError('storage-failed', `cannot ${what} in ${location}: the server says "${said}" about ${path}`, {
-    hint: writes === undefined ? 'The log of the server may say more.' : 'A quota that is used up looks like this, and so does a broken disk; the log of the server may say more.', cause: error,
+    hint: (writes?.bytes ?? 0) === 0 ? 'The log of the server may say more.' : 'A quota that is used up looks like this, and so does a broken disk; the log of the server may say more.', cause: error,
   });
 }

@@ -41,7 +41,7 @@ export class SftpStorage implements Storage {
   }
 
   async prepare(): Promise<void> {
-    await this.#do({ what: 'make the folders', path: this.#folder }, {}, async ({ session }) => {
+    await this.#do({ what: 'make the folders', path: this.#folder, writes: { folder: this.#folder, bytes: 1 } }, {}, async ({ session }) => {
       await makeFolders(session, this.#folder);
       const slots = new Semaphore(FOLDERS_AT_ONCE);
       const [top, below] = [allFolders().filter((name) => !name.includes('/')), allFolders().filter((name) => name.includes('/'))];
@@ -157,7 +157,7 @@ export class SftpStorage implements Storage {
 
   async remove(file: StoredFile, call: Call = {}): Promise<void> {
     const target = this.#path(pathOf(file));
-    await this.#do({ what: `remove ${nameOf(file)}`, path: target }, call, ({ session }) => removeIfThere(session, target));
+    await this.#do({ what: `remove ${nameOf(file)}`, path: target, writes: { folder: this.#folder, bytes: 0 } }, call, ({ session }) => removeIfThere(session, target));
   }
 
   async sweep(before: Date, call: Call = {}): Promise<number> {

@@ -94,6 +94,13 @@ describe('on OpenSSH, the storage', () => {
     await run('mount', ['-o', 'remount,ro', disk.folder]);
     await expect(storage.save(pack(Buffer.alloc(1)), Buffer.alloc(1))).rejects.toMatchObject({ code: 'storage-failed', message: expect.stringMatching(/the file system of .* is read-only$/) });
     expect(await storage.size(pack(Buffer.alloc(1)))).toBeUndefined();
+    await expect(storageOn(server, join(disk.folder, 'new')).prepare()).rejects.toMatchObject({ code: 'storage-failed' });
+  });
+
+  it('says when there is no room for its folders', async () => {
+    await using server = await sshd();
+    await using disk = await smallTmpfs(8 << 20, 100);
+    await expect(storageOn(server, disk.folder).prepare()).rejects.toMatchObject({ code: 'storage-full', message: expect.stringMatching(/^cannot make the folders in sftp:here:.*: no space left on the server$/) });
   });
 
   it('says which path it may not write, read or list', async () => {
