@@ -110,6 +110,13 @@ describe('who could tamper with it', () => {
     expect(new Set(report.left.map(({ kind }) => kind))).toEqual(new Set(['pack']));
   });
 
+  it('nobody, of a place that is still empty; then it stays free of all that would be taken for a repository', async () => {
+    const storage = refusing(new MemoryStorage(), { overwrite: true });
+    const report = await probeStorage(storage, false, context());
+    expect(report).toMatchObject({ kept: true, facts: { appendOnly: true } });
+    expect((await names(storage)).filter((name) => !name.startsWith('pack'))).toEqual([]);
+  });
+
   it('somebody, where files can be overwritten; the changed file gets its content back', async () => {
     const inner = await inUse();
     const report = await probeStorage(refusing(inner, { overwrite: false }), true, context());

@@ -41,28 +41,29 @@ export async function validateStorage(place: RepositoryPlace, context: Context):
   const waiting = (sentence: string): void => context.emit({ type: 'step', store: undefined, sentence });
   const storage = await storageOf(place, { uncached: true, signal: context.signal, waiting });
   try {
-    const isInUse = await isRepository(storage);
-    if (!isInUse) await storage.prepare?.();
+    const isEmpty = await holdsNothing(storage);
+    if (isEmpty) await storage.prepare?.();
+    const isRepository = !isEmpty && (await storage.size({ kind: 'config', id: '' })) !== undefined;
     // Nobody prunes while it runs: a pack that no index names is what a prune removes.
-    await using _lock = isInUse ? await lockOf(storage, place, context) : undefined;
-    return await probeStorage(storage, isInUse, context);
+    await using _lock = isRepository ? await lockOf(storage, place, context) : undefined;
+    return { ...(await probeStorage(storage, !isEmpty, context)), repository: isRepository };
   } finally {
     await storage.close?.();
   }
 }
 
-/** Anything that a repository is made of; a place with other things in it is no matter of ours. */
-async function isRepository(storage: Storage): Promise<boolean> {
+/** Nothing that a repository is made of; a place with other things in it is no matter of ours. */
+async function holdsNothing(storage: Storage): Promise<boolean> {
   for (const kind of ['config', 'key', 'snapshot', 'index', 'pack', 'lock', 'proof'] as const) {
     try {
-      for await (const _ of storage.list(kind)) return true;
+      for await (const _ of storage.list(kind)) return false;
     } catch (error) {
       // The bucket is made when it is prepared.
-      if (error instanceof HoldfastError && error.code === 'repository-missing') return false;
+      if (error instanceof HoldfastError && error.code === 'repository-missing') return true;
       throw error;
     }
   }
-  return false;
+  return true;
 }
 
 async function lockOf(storage: Storage, place: RepositoryPlace, context: Context): Promise<AsyncDisposable> {
@@ -97,6 +98,8 @@ export async function probeStorage(storage: Storage, isInUse: boolean, context: 
 async function runProbe(probe: Probe, storage: Storage, tools: ProbeTools, { clock }: Context): Promise<ProbeResult> {
   const started = clock.elapsedMs();
   const answer = (result: ProbeResult['result'], sentence: string | undefined): ProbeResult => ({ name: probe.name, result, sentence, seconds: (clock.elapsedMs() - started) / 1000 });
+  // A config that stays would be taken for a repository.
+  if (probe.alone === true && tools.facts.canRemove !== true) return answer('left out', 'it writes files of all kinds, and what is stored here cannot be removed again');
   if (probe.bulky === true && tools.facts.canRemove !== true) return answer('left out', 'it writes much, and what is stored here cannot be removed again');
   const free = probe.bulky === true ? await storage.freeBytes?.() : undefined;
   if (free !== undefined && free < BULKY_BYTES) return answer('left out', 'it writes much, and there is little room');
