@@ -60,6 +60,25 @@ describe('on OpenSSH, the storage', () => {
     expect(loaded.every((bytes, at) => bytes.equals(packs[at] ?? Buffer.alloc(0)))).toBe(true);
   });
 
+  it('behind a jump host that dies in the middle is lost at once, and reached again when that is back', async () => {
+    await using target = await sshd();
+    await using jump = await sshd({ config: ['AllowTcpForwarding yes'] });
+    await target.extend('Host gate', '  HostName 127.0.0.1', `  Port ${jump.port}`, '  User root', `  IdentityFile ${jump.key}`, `  UserKnownHostsFile ${jump.knownHosts}`);
+    await target.extend('Host far', '  HostName 127.0.0.1', `  Port ${target.port}`, '  User root', '  ProxyJump gate', `  IdentityFile ${target.key}`, `  UserKnownHostsFile ${target.knownHosts}`);
+    const storage = new SftpStorage({ kind: 'sftp', host: 'far', path: target.path('data'), configFile: target.configFile }, systemClock);
+    kept.defer(() => storage.close());
+    await storage.prepare();
+    const bytes = randomBytes(16 << 20);
+    let stopping: Promise<void> | undefined;
+    const moved = (): undefined => void (stopping ??= jump.stop());
+    await expect(storage.save(pack(bytes), bytes, { moved })).rejects.toMatchObject({ code: 'storage-failed', transient: true, message: expect.stringMatching(/^the connection to .* was lost/) });
+    await stopping;
+    await expect(storage.size(pack(bytes))).rejects.toMatchObject({ transient: true, message: expect.stringContaining(`cannot connect to root@127.0.0.1:${jump.port}: the connection was refused`) });
+    await jump.start();
+    await storage.save(pack(bytes), bytes);
+    expect((await storage.load(pack(bytes))).equals(bytes)).toBe(true);
+  });
+
   it('says when the disk is full, and leaves nothing half written', async () => {
     await using server = await sshd();
     await using disk = await smallTmpfs(12 << 20);
