@@ -45,6 +45,11 @@ function refusing(storage: MemoryStorage, refused: { readonly overwrite: boolean
   });
 }
 
+/** With so little room that what writes much is left out. */
+function small<T extends Storage>(storage: T): T {
+  return Object.assign(storage, { freeBytes: () => Promise.resolve(1_000_000) });
+}
+
 const resultOf = (report: StorageReport, name: RegExp): string | undefined => report.probes.find((probe) => name.test(probe.name))?.result;
 
 describe('storage validate', () => {
@@ -59,7 +64,7 @@ describe('storage validate', () => {
 
   it('writes packs only into a repository in use, and leaves every file in it as it was', async () => {
     const inner = await inUse();
-    const storage = faulty(inner);
+    const storage = small(faulty(inner));
     const before = await names(inner);
     const report = await probeStorage(storage, true, context());
     expect(report).toMatchObject({ kept: true, repository: true, left: [] });
@@ -69,7 +74,7 @@ describe('storage validate', () => {
     expect(touched).toEqual([]);
   });
 
-  it.each([1, 5, 9, 14, 16])('removes what it has made when it is stopped (at step %i)', async (step) => {
+  it.each([1, 5, 9, 14])('removes what it has made when it is stopped (at step %i)', async (step) => {
     const storage = await inUse();
     const before = await names(storage);
     const abort = new AbortController();
@@ -148,7 +153,7 @@ describe('a storage that breaks the contract', () => {
     ['answers short', (call) => (call === 'load' ? { kind: 'short' } : undefined), /gives any part of a file/],
     ['loses files from listings', (call) => (call === 'list' ? { kind: 'short' } : undefined), /and lists it, at once/],
   ])('because it %s is found out', async (_, choice, name) => {
-    const report = await probeStorage(faulty(new MemoryStorage(), choice), false, context());
+    const report = await probeStorage(small(faulty(new MemoryStorage(), choice)), false, context());
     expect(report.kept).toBe(false);
     expect(resultOf(report, name)).toBe('failed');
     expect(report.verdict[0]).toMatch(/do not trust backups to it/);
@@ -163,7 +168,7 @@ describe('a storage that breaks the contract', () => {
         await MemoryStorage.prototype.save.call(memory, file, bytes);
       },
     });
-    expect(resultOf(await probeStorage(storage, true, context()), /shows nothing of a file until it is whole/)).toBe('failed');
+    expect(resultOf(await probeStorage(small(storage), true, context()), /shows nothing of a file until it is whole/)).toBe('failed');
   });
 
   it('because it pages its listings wrongly is found out', async () => {
