@@ -87,7 +87,15 @@ export class JsonScan {
     return String(text);
   }
 
+  /** One of these texts of plain characters. */
   oneOf<T extends string>(...texts: readonly T[]): T {
+    for (const text of texts) {
+      const end = this.position + 1 + text.length;
+      if (!this.isString() || this.#bytes[end] !== QUOTE || !this.#equals(this.position + 1, text)) continue;
+      this.position = end + 1;
+      return text;
+    }
+    // It may be written with escapes.
     const text = this.text();
     const found = texts.find((one) => one === text);
     if (found === undefined) throw this.error(`'${text.slice(0, 20)}' where only ${texts.join(' or ')} may stand`);
