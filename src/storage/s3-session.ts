@@ -89,7 +89,8 @@ export class S3Session {
     if (named === tried) return false;
     if (this.#region === tried) {
       this.#region = named;
-      void this.close();
+      // Not closed: others may be waiting for its answers. Connections that nobody uses keep no process alive.
+      this.#client = undefined;
     }
     return true;
   }

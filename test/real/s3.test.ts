@@ -2,14 +2,14 @@ import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { describe, expect, it } from 'vitest';
 import { storageSuite } from '../../src/storage/suite.ts';
 import { bucketStack } from '../fixture/bucket-stack.ts';
 import { sharedCeph } from '../fixture/ceph.ts';
 import { expectClearError } from '../fixture/clear-error.ts';
 import { expectSameContent, fillHardTree, listing } from '../fixture/hard-tree.ts';
-import { preparedS3 } from '../fixture/s3-place.ts';
+import { fileOf, preparedS3 } from '../fixture/s3-place.ts';
 import { tlsProxy } from '../fixture/tls-proxy.ts';
 
 const ceph = await sharedCeph();
@@ -80,6 +80,19 @@ describe('a repository in a bucket', () => {
 });
 
 describe('a server', () => {
+  it('is rid of uploads that nobody finished, and of nothing else', async () => {
+    const storage = await preparedS3(server);
+    const bucket = storage.location.split('/')[3] ?? '';
+    const bytes = randomBytes(50);
+    await storage.save(fileOf('pack', bytes), bytes);
+    for (const Key of ['a/b/data/00/x', 'a/b/index/y', 'other/z']) await ceph.client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }));
+    expect(await storage.sweep(new Date(Date.now() - 60_000))).toBe(0);
+    expect(await storage.sweep(new Date(Date.now() + 60_000))).toBe(2);
+    const { Uploads = [] } = await ceph.client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+    expect(Uploads.map(({ Key }) => Key)).toEqual(['other/z']);
+    expect(await storage.size(fileOf('pack', bytes))).toBe(50);
+  });
+
   it('is spoken to with the keys of a profile', async () => {
     await using stack = await bucketStack(ceph);
     await mkdir(stack.path('.aws'));
