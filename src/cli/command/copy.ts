@@ -6,6 +6,7 @@ import { tagValue, type CopyOutcome } from '../../repository/repository.ts';
 import type { RepositoryPlace } from '../../stack/stack.ts';
 import { formatBytes, formatMoment, formatSeconds, painter, plural, printable, shortId, table, type Style } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
+import { addWaitOption } from '../wait-option.ts';
 
 interface Options extends CommonOptions {
   readonly to?: string;
@@ -15,7 +16,7 @@ interface Options extends CommonOptions {
 }
 
 export function addCopy(program: Command): void {
-  program
+  const command = program
     .command('copy')
     .summary('bring snapshots into another repository')
     .description('Copies the snapshots that the other repository does not have, oldest first. It may have another password and lie anywhere. Stopped in the middle, the next run goes on with what is there.')
@@ -23,8 +24,8 @@ export function addCopy(program: Command): void {
     .option('--snapshot <id>', 'this snapshot; repeatable', (value: string, before: readonly string[]) => [...before, value], [])
     .option('--to <name>', 'the other repository: a name of holdfast.yaml, or a path or address')
     .option('--to-password-file <file>', 'the file that holds its password; or the variable HOLDFAST_TO_PASSWORD')
-    .option('--init', 'make the other repository where there is none, cutting content as this one does')
-    .action(run);
+    .option('--init', 'make the other repository where there is none, cutting content as this one does');
+  addWaitOption(command).action(run);
 }
 
 async function run(stores: readonly string[], options: Options): Promise<void> {

@@ -7,9 +7,12 @@ import { confirmInWords } from '../confirm.ts';
 import { formatCount, formatMoment, painter, plural, printable, shortId, table } from '../render/text.ts';
 import { addRetentionOptions, policyOf, type RetentionOptions } from '../retention-options.ts';
 import { Session, type CommonOptions } from '../session.ts';
+import { addWaitOption } from '../wait-option.ts';
+import { pruneByDefault } from './prune.ts';
 import { verifiedText } from './snapshots.ts';
 
 interface Options extends CommonOptions, RetentionOptions {
+  readonly prune?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
 }
@@ -24,7 +27,11 @@ export function addForget(program: Command): void {
       + 'Without rules, those of the plans in holdfast.yaml hold for the snapshots of each plan. The space is freed by `holdfast prune`.',
     )
     .argument('[store|id...]', 'only these stores; or beginnings of ids: these snapshots go');
-  addRetentionOptions(command).option('--dry-run', 'only show what would go').option('--yes', 'do not ask for a confirmation').action(run);
+  addRetentionOptions(command)
+    .option('--prune', 'then free the space, as `holdfast prune` does without options')
+    .option('--dry-run', 'only show what would go')
+    .option('--yes', 'do not ask for a confirmation');
+  addWaitOption(command).action(run);
 }
 
 async function run(names: readonly string[], options: Options): Promise<void> {
@@ -42,7 +49,8 @@ async function run(names: readonly string[], options: Options): Promise<void> {
   }
   if (!options.yes) await confirmInWords(session, lines, stack?.name ?? 'forget', `drops ${plural(plan.removals.length, 'snapshot')}`);
   const report = await executeForget(plan, request, repository, session.context);
-  session.answer(documentOf(plan, report), [...(options.yes ? lines : []), ...reportLines(report)]);
+  const pruned = options.prune ? await pruneByDefault(repository, session) : undefined;
+  session.answer({ ...documentOf(plan, report), ...(pruned === undefined ? {} : { prune: pruned.document }) }, [...(options.yes ? lines : []), ...reportLines(report, options.prune ?? false), ...(pruned === undefined ? [] : ['', ...pruned.lines])]);
 }
 
 async function requestOf(names: readonly string[], options: Options, stack: Stack | undefined, repository: Repository): Promise<ForgetRequest> {
@@ -90,10 +98,10 @@ function rowOf({ snapshot, standing, keep, reasons }: ForgetItem): readonly stri
   return [keep ? 'keep' : 'drop', shortId(snapshot.id), formatMoment(new Date(snapshot.time)), state, verifiedText(standing), printable(reasons.join('; '))];
 }
 
-function reportLines({ removed, kept, passedOver, proofs }: ForgetReport): readonly string[] {
+function reportLines({ removed, kept, passedOver, proofs }: ForgetReport, prunes: boolean): readonly string[] {
   const paint = painter(process.stdout);
   return [
-    `${paint('green', 'dropped')} ${plural(removed.length, 'snapshot')}${proofs === 0 ? '' : ` and ${plural(proofs, 'proof')}`}.${removed.length === 0 ? '' : ' The space is freed by `holdfast prune`.'}`,
+    `${paint('green', 'dropped')} ${plural(removed.length, 'snapshot')}${proofs === 0 ? '' : ` and ${plural(proofs, 'proof')}`}.${removed.length === 0 || prunes ? '' : ' The space is freed by `holdfast prune`.'}`,
     ...(kept.length === 0 ? [] : [`${plural(kept.length, 'snapshot')} could not be dropped yet, because an object lock keeps ${kept.length === 1 ? 'it' : 'them'}:`, ...kept.map(({ message }) => `  ${printable(message)}`)]),
     ...(passedOver.length === 0 ? [] : [`${plural(passedOver.length, 'snapshot')} of the plan ${passedOver.length === 1 ? 'was' : 'were'} passed over: gone already, or needed since others are gone: ${passedOver.map(({ id }) => shortId(id)).join(', ')}.`]),
   ];

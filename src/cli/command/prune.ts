@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
-import type { MaxUnused, PrunePlan, PruneReport } from '../../repository/repository.ts';
+import type { MaxUnused, PrunePlan, PruneReport, Repository } from '../../repository/repository.ts';
 import { parseSizeOption, parseTimeOption } from '../amount.ts';
 import { confirmInWords } from '../confirm.ts';
 import { formatBytes, formatMoment, painter, plural, shortId } from '../render/text.ts';
@@ -49,6 +49,13 @@ async function run(options: Options): Promise<void> {
   }
   const { plan, report } = await prune(repository, request, session.context);
   session.answer(documentOf(plan, report), [...(options.yes ? planLines(plan, repository.location) : []), ...reportLines(plan, report)]);
+}
+
+/** What this command does without options, for `forget --prune`. */
+export async function pruneByDefault(repository: Repository, session: Session): Promise<{ readonly document: object; readonly lines: readonly string[] }> {
+  const { prune } = await import('../../operation/prune.ts');
+  const { plan, report } = await prune(repository, { maxUnused: maxUnusedOf('5%'), graceMs: parseTimeOption('--grace', '1d'), maxRepack: undefined }, session.context);
+  return { document: documentOf(plan, report), lines: [...planLines(plan, repository.location), ...reportLines(plan, report)] };
 }
 
 function maxUnusedOf(text: string): MaxUnused {
