@@ -185,6 +185,7 @@ export async function readPackHeader(core: Core, id: string, size: number): Prom
   const first = Math.min(size, TAIL_BYTES);
   if (first < LENGTH_FIELD + SEAL_OVERHEAD) throw damaged(`${size} bytes are too few for a pack`);
   const tail = await core.storage.load(file, { offset: size - first, length: first });
+  if (tail.length !== first) throw damaged(`${tail.length} bytes came where ${first} were asked for`);
   const length = tail.readUInt32LE(first - LENGTH_FIELD);
   if (length < SEAL_OVERHEAD || length + LENGTH_FIELD > size || length > MAX_HEADER) throw damaged(`a header of ${length} bytes is not possible`);
   const offset = size - LENGTH_FIELD - length;
