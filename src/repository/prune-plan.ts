@@ -94,8 +94,9 @@ export async function planPrune(core: Core, options: PruneOptions): Promise<Plan
   return assemble({ index, used, adopted, files, packs, sizes, unnamed, snapshots, options });
 }
 
-/** Removing what is not there is no error, unless nothing may be removed. */
+/** Removing what is not there is no error, unless nothing may be removed. Where files are locked that would only leave a note of it. */
 async function refuseAppendOnly(core: Core): Promise<void> {
+  if (core.storage.keepDays !== undefined) return;
   for (const kind of ['pack', 'index'] as const) {
     await core.storage.remove({ kind, id: '0'.repeat(64) }).catch((error: unknown) => {
       throw isHoldfastError(error, 'storage-denied') ? appendOnly(core, error) : error;

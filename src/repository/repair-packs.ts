@@ -120,8 +120,10 @@ export async function executeRepairPacks(core: Core, { packs, index, files, salv
   const moved = await transfer({
     from: core, to: core, packs: salvage.filter(({ id }) => damaged.has(id)), clock: options.clock, signal: options.signal,
     progress: (bytes) => options.progress(bytes),
-    // It could be read a moment ago; what cannot be now is as lost as the rest.
-    unreadable: () => undefined,
+    // It could be read a moment ago. Bytes that went bad since are as lost as the rest; a storage that does not answer proves nothing.
+    unreadable: ({ error }) => {
+      if (!isHoldfastError(error, 'repository-damaged')) throw error;
+    },
   });
   const time = formatDate(options.clock.now());
   const replaced = new Set(files.filter(({ content }) => content.packs.some((pack) => damaged.has(index.packs[pack] ?? ''))).map(({ id }) => id));
