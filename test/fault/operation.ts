@@ -2,9 +2,10 @@
 import { chooseToCopy, copy } from '../../src/operation/copy.ts';
 import { executeForget, planForget, type ForgetRequest } from '../../src/operation/forget.ts';
 import { planPrune, prune, type PruneRequest } from '../../src/operation/prune.ts';
+import { repairIndex, repairPacks, repairSnapshots } from '../../src/operation/repair.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { openRepository, type Repository } from '../../src/repository/repository.ts';
-import type { Storage } from '../../src/storage/storage.ts';
+import type { Storage, StoredFile } from '../../src/storage/storage.ts';
 import type { Scratch } from '../fixture/scratch.ts';
 import { compareSnapshots, countFiles } from './judge.ts';
 import { backupOnce, contextOf, makeWorld, PASSWORD, snapshotsOf, type Content, type MovedClock, type World } from './world.ts';
@@ -20,6 +21,8 @@ export interface Operation {
   run(world: World, storage: Storage, clock: MovedClock, signal: AbortSignal): Promise<ReadonlyMap<string, Content>>;
   /** Old snapshots that it may remove, by intent. */
   mayRemove?(world: World): ReadonlySet<string>;
+  /** Its world is damaged to begin with, so that nothing can be said of it before the operation is done. */
+  readonly mends?: boolean;
   /** What is wrong though it said that it was done; sentences. */
   done(world: World): Promise<readonly string[]>;
 }
@@ -128,8 +131,71 @@ const KEY: Operation = {
   },
 };
 
+async function idsIn(storage: Storage, kind: 'index' | 'pack'): Promise<readonly string[]> {
+  const ids: string[] = [];
+  for await (const { id } of storage.list(kind)) ids.push(id);
+  return ids.sort();
+}
+
+/** Turns a bit in the middle of a stored file. */
+async function damage(storage: Storage, file: StoredFile, at?: number): Promise<void> {
+  const bytes = await storage.load(file);
+  const where = at ?? Math.floor(bytes.length / 2);
+  bytes[where] = (bytes[where] ?? 0) ^ 1;
+  await storage.save(file, bytes);
+}
+
+/** One index file is gone, and one is damaged. */
+const REPAIR_INDEX: Operation = {
+  name: 'repair-index',
+  failing: 'storage',
+  mends: true,
+  prepare: async (place) => {
+    const world = await makeWorld(place, 3);
+    const [gone = '', damaged = ''] = await idsIn(world.storage, 'index');
+    await world.storage.remove({ kind: 'index', id: gone });
+    await damage(world.storage, { kind: 'index', id: damaged });
+    return world;
+  },
+  run: async (_world, storage, clock, signal) => {
+    await repairIndex(await open(storage, clock), false, contextOf(clock, signal));
+    return nothingMade;
+  },
+  done: nothingMore,
+};
+
+/** The data that only the last snapshot needs is damaged: its packs are mended first, then the snapshot. */
+const REPAIR: Operation = {
+  name: 'repair',
+  failing: 'storage',
+  mends: true,
+  prepare: async (place) => {
+    const world = await makeWorld(place, 2);
+    const before = new Set(await idsIn(world.storage, 'pack'));
+    await backupOnce(world.storage, world.stack, world.clock);
+    // Trees are written last; of two new packs the larger one has the data.
+    const added = (await idsIn(world.storage, 'pack')).filter((id) => !before.has(id));
+    const sizes = await Promise.all(added.map(async (id) => ({ id, size: (await world.storage.size({ kind: 'pack', id })) ?? 0 })));
+    const [data] = sizes.sort((a, b) => b.size - a.size);
+    await damage(world.storage, { kind: 'pack', id: data?.id ?? '' }, 100);
+    return world;
+  },
+  run: async (_world, storage, clock, signal) => {
+    const context = contextOf(clock, signal);
+    const damaged = (await (await open(storage, clock)).check({ readData: { kind: 'all' }, signal, step: () => undefined, progress: () => undefined, random: () => 0 })).errors;
+    const packs = [...new Set(damaged.flatMap(({ subject }) => /^pack ([0-9a-f]{64})/.exec(subject)?.[1] ?? []))];
+    if (packs.length > 0) await repairPacks(await open(storage, clock), packs, context);
+    await repairSnapshots(await open(storage, clock), { ids: [], forget: true }, context);
+    return nothingMade;
+  },
+  done: async (world) => {
+    const left = await countFiles(world.storage, 'snapshot');
+    return left === 3 ? [] : [`${left} snapshots are left, not 3`];
+  },
+};
+
 export const OPERATIONS: readonly Operation[] = [
-  BACKUP, FORGET, pruning('prune', 0), pruning('prune-grace', 3600_000), copying('copy', 'second'), copying('copy-from', 'storage'), KEY,
+  BACKUP, FORGET, pruning('prune', 0), pruning('prune-grace', 3600_000), copying('copy', 'second'), copying('copy-from', 'storage'), REPAIR_INDEX, REPAIR, KEY,
 ];
 
 /** All old snapshots of a world that must read back whatever happened. */
