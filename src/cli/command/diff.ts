@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { toText } from '../../base/raw-name.ts';
 import type { DiffSums } from '../../operation/diff.ts';
 import type { Change, DiffEntry, Snapshot } from '../../repository/repository.ts';
-import { printLine } from '../print-line.ts';
+import { JsonList, printLine } from '../print-line.ts';
 import { formatBytes, formatCount, formatMoment, painter, plural, printable, shortId, type Style } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { snapshotNamed } from '../snapshot-named.ts';
@@ -29,16 +29,17 @@ async function run(first: string, second: string, options: Options): Promise<voi
   const { diff } = await import('../../operation/diff.ts');
   const repository = await session.repository();
   const [before, after] = [await snapshotNamed(repository, first), await snapshotNamed(repository, second)];
-  const changes: object[] = [];
+  const list = new JsonList(`{"before":"${before.id}","after":"${after.id}","changes":[`);
   const paint = painter(process.stdout);
   const silent = options.stat ?? false;
   if (!options.json && !silent) await printLine(`${paint('dim', 'from')} ${titleOf(before)} ${paint('dim', 'to')} ${titleOf(after)}\n`);
   const sums = await diff({ before, after, folderTimes: options.metadata ?? false }, repository, session.context, async (entry) => {
     if (silent) return;
-    if (options.json) changes.push({ ...entry, path: toText(entry.path) });
+    if (options.json) await list.add({ ...entry, path: toText(entry.path) });
     else await printLine(lineOf(entry, paint));
   });
-  session.answer({ before: before.id, after: after.id, ...(silent ? {} : { changes }), ...sums }, sumLines(sums, silent));
+  if (options.json && !silent) return await list.end(`],${JSON.stringify(sums).slice(1)}`);
+  session.answer({ before: before.id, after: after.id, ...sums }, sumLines(sums, silent));
 }
 
 const STYLES: Readonly<Record<Change, Style>> = { '+': 'green', '-': 'red', M: 'yellow', U: 'cyan', T: 'magenta' };

@@ -3,7 +3,7 @@ import { HoldfastError } from '../../base/errors.ts';
 import { toText } from '../../base/raw-name.ts';
 import type { FindRequest } from '../../operation/find.ts';
 import type { FoundVersion, ObjectKind, Repository } from '../../repository/repository.ts';
-import { printLine } from '../print-line.ts';
+import { JsonList, printLine } from '../print-line.ts';
 import { formatBytes, formatMoment, painter, plural, printable, shortId } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
 
@@ -50,14 +50,15 @@ async function run(patterns: readonly string[], options: Options): Promise<void>
   const kind = options.blob ? 'blob' : options.tree ? 'tree' : options.pack ? 'pack' : undefined;
   if (kind) return await runObjects(session, repository, kind, patterns, groups.flatMap(({ snapshots }) => snapshots));
   const paint = painter(process.stdout);
-  const documents: object[] = [];
+  session.progress.clear();
+  const list = new JsonList('[');
   let found = 0;
   let group: string | undefined;
   for await (const one of findPaths(groups, request, repository, session.context)) {
     found++;
     const path = toText(one.path);
     if (options.json) {
-      documents.push({ store: one.group, path, versions: one.versions.map(documentOf) });
+      await list.add({ store: one.group, path, versions: one.versions.map(documentOf) });
       continue;
     }
     if (groups.length > 1 && one.group !== group) await printLine(`${group === undefined ? '' : '\n'}${paint('dim', `in ${printable(one.group)}`)}`);
@@ -65,7 +66,7 @@ async function run(patterns: readonly string[], options: Options): Promise<void>
     await printLine(paint('bold', printable(path)) + (one.versions.every(({ type }) => type === 'dir') ? '/' : ''));
     for (const line of versionLines(one.versions)) await printLine(line);
   }
-  if (options.json) return session.answer(documents, []);
+  if (options.json) return await list.end(']');
   const searched = plural(groups.reduce((sum, { snapshots }) => sum + snapshots.length, 0), 'snapshot');
   await printLine(found === 0 ? `Nothing of that name in ${searched}.` : `\n${plural(found, 'path')} in ${searched}`);
 }
@@ -88,14 +89,14 @@ function versionLines(versions: readonly FoundVersion[]): readonly string[] {
 async function runObjects(session: Session, repository: Repository, kind: ObjectKind, ids: readonly string[], snapshots: Parameters<Repository['findObjects']>[0]): Promise<void> {
   const wrong = ids.find((id) => !/^[0-9a-f]{1,64}$/.test(id));
   if (wrong !== undefined) throw new HoldfastError('usage', `'${wrong}' is no beginning of an id`, { hint: 'Ids are made of the digits 0-9 and a-f.' });
-  const documents: object[] = [];
+  const list = new JsonList('[');
   let found = 0;
   await using _lock = await repository.lockForReading('files');
   for await (const { id, type, pack, path, snapshot } of repository.findObjects(snapshots, kind, ids, session.context.signal)) {
     found++;
-    if (session.options.json) documents.push({ id, type, pack, path: toText(path), snapshot: snapshot.id, time: snapshot.time });
+    if (session.options.json) await list.add({ id, type, pack, path: toText(path), snapshot: snapshot.id, time: snapshot.time });
     else await printLine(`${type} ${id.slice(0, 16)} in pack ${shortId(pack)}: ${printable(toText(path))}${type === 'tree' && path !== '/' ? '/' : ''}  (snapshot ${shortId(snapshot.id)} of ${formatMoment(new Date(snapshot.time))})`);
   }
-  if (session.options.json) return session.answer(documents, []);
+  if (session.options.json) return await list.end(']');
   if (found === 0) await printLine(`No snapshot needs ${ids.length === 1 ? 'it' : 'them'}.`);
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { fromText, toText } from '../../base/raw-name.ts';
+import { JsonList, printLine } from '../print-line.ts';
 import { formatBytes, printable } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { snapshotNamed } from '../snapshot-named.ts';
@@ -27,17 +28,16 @@ async function run(name: string, path: string, options: Options): Promise<void> 
   const repository = await session.repository();
   const snapshot = await snapshotNamed(repository, name);
   await using opened = await repository.files(snapshot);
+  // What is found goes out as it comes: a snapshot may hold millions.
   if (options.json) {
-    const entries: object[] = [];
-    for await (const file of walkFiles(opened.files, fromText(path), options.recursive ?? false)) entries.push({ ...file, path: toText(file.path), ...(file.target === undefined ? {} : { target: toText(file.target) }) });
-    session.answer({ snapshot: snapshot.id, entries }, []);
-    return;
+    const list = new JsonList(`{"snapshot":${JSON.stringify(snapshot.id)},"entries":[`);
+    for await (const file of walkFiles(opened.files, fromText(path), options.recursive ?? false)) await list.add({ ...file, path: toText(file.path), name: toText(file.name), ...(file.target === undefined ? {} : { target: toText(file.target) }) });
+    return await list.end(']}');
   }
-  // Lines go out as they come: a snapshot may hold millions.
   for await (const file of walkFiles(opened.files, fromText(path), options.recursive ?? false)) {
     const shown = printable(toText(file.path)) + (file.type === 'dir' ? '/' : '') + (file.target === undefined ? '' : ` -> ${printable(toText(file.target))}`);
     const owner = `${file.user ?? file.uid}:${file.group ?? file.gid}`;
     const line = options.long ? `${file.mode}  ${owner.padEnd(17)} ${formatBytes(file.size).padStart(8)}  ${file.mtime.slice(0, 19).replace('T', ' ')}  ${shown}` : shown;
-    if (!process.stdout.write(`${line}\n`)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+    await printLine(line);
   }
 }
