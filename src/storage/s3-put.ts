@@ -9,9 +9,9 @@ import { outgoing } from '../client/s3/body.ts';
 import type { Call } from './storage.ts';
 
 /** Above this a file goes up in parts. Packs stay below. */
-export const SINGLE_BYTES = 32 << 20;
+const SINGLE_BYTES = 32 << 20;
 /** S3 takes parts from 5 MiB and at most 10,000 of them, so files of up to 160 GB. */
-export const PART_BYTES = 16 << 20;
+const PART_BYTES = 16 << 20;
 const PARTS_AT_ONCE = 4;
 const ABORT_MS = 10_000;
 

@@ -71,6 +71,7 @@ export function createS3Client(access: S3Access): S3Client {
 
 function agents({ endpoint, authority }: S3Access): { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent } {
   const options = { keepAlive: true, maxSockets: SOCKETS, scheduling: 'lifo', ...proxy(endpoint) } as const;
+  if (endpoint?.startsWith('http:') === true) return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent(options) };
   // Made once, not for each connection. Users have their authorities in the system's store, where other programs look, too.
   const secureContext = createSecureContext({ ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...(authority === undefined ? [] : [authority])])] });
   return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent({ ...options, secureContext }) };
