@@ -77,7 +77,7 @@ class BackupRun {
     } catch (error) {
       if (this.#context.signal.aborted) throw this.#context.signal.reason;
       // The repository itself is out of order: no other store could be stored either.
-      if (isHoldfastError(error, 'storage-full', 'storage-failed', 'storage-denied', 'repository-missing', 'repository-damaged')) throw error;
+      if (isHoldfastError(error, 'storage-full', 'storage-failed', 'storage-denied', 'lock-lost', 'repository-missing', 'repository-damaged')) throw error;
       return { store: store.name, kind: store.kind, state: 'failed', error: asHoldfastError(store, error), seconds: seconds() };
     } finally {
       emit({ type: 'store-finished', store: store.name, seconds: seconds() });

@@ -1,6 +1,10 @@
 /**
  * Where each blob lies: a flat table in shared memory, 48 bytes a blob and about 8 more for the hash table, so that
  * millions of blobs fit and every thread can look ids up without a copy. Filled from the index files; what a run writes is added.
+ *
+ * Measured with 2,000,016 blobs in 50,007 packs (bench/data/large-index.ts), peak memory of the process: `ls` 258 MB, `check` without
+ * data 269 MB, `prune --dry-run` 298 MB, `backup` of a small folder 294 MB; 116 to 121 MB with a handful of blobs. So it is 70 to 90
+ * bytes a blob, and loading takes about two seconds of one core for a million.
  */
 import { EntryTable, PACK, TREE_BIT, WORDS, type IndexContent } from './entry-table.ts';
 import type { BlobType, PackedBlob } from './format/pack-header.ts';
