@@ -6,6 +6,7 @@
  * in the packs, in stretches of a few megabytes, by the threads of the pool.
  */
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import { collectWhenGrown } from '../base/garbage.ts';
 import { joinRaw, toText, type RawName } from '../base/raw-name.ts';
 import { plainLength } from './blob-index.ts';
 import { EntrySet } from './entry-set.ts';
@@ -100,6 +101,7 @@ class Proving {
       } else counts.others++;
     }
     this.#folders.set(number, counts);
+    collectWhenGrown();
     return counts;
   }
 
@@ -159,6 +161,7 @@ class Proving {
       else for (const blob of blobs) await this.#readStretch({ pack, offset: blob.offset, end: blob.offset + blob.length, blobs: [blob] }, damaged);
       return;
     }
+    collectWhenGrown();
     this.#options.progress(end - offset, this.#storedBytes);
   }
 
