@@ -1,5 +1,5 @@
 /** Reads single blobs on the main thread: trees, and small things for people. Every blob is authenticated and its hash compared. */
-import { HoldfastError, messageOf } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import type { BlobIndex, BlobLocation } from './blob-index.ts';
 import { sha256, type Core } from './core.ts';
 import type { BlobType } from './format/pack-header.ts';
@@ -51,7 +51,17 @@ export class BlobReader {
         hint: 'Run `holdfast check` to see which snapshots need it.',
       });
     }
-    const sealed = await this.#sealed(location, type);
+    try {
+      return this.#open(id, location, await this.#sealed(location, type));
+    } catch (error) {
+      if (!isHoldfastError(error, 'repository-damaged')) throw error;
+      // Read once more, past windows and cache: it may have been changed on its way only.
+      this.#windows.length = 0;
+      return this.#open(id, location, await this.#core.storage.load({ kind: 'pack', id: location.pack }, { offset: location.offset, length: location.length }, { keep: false }));
+    }
+  }
+
+  #open(id: string, location: BlobLocation, sealed: Uint8Array): Buffer {
     return Buffer.from(openBlob(this.#core.cipher, this.#decompressor, id, location, sealed));
   }
 
