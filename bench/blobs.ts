@@ -1,15 +1,7 @@
-/**
- * A repository of two million blobs: time and memory of commands that load its index. The blobs are made up: index files with
- * random ids, and packs of the right length with nothing in them, which no measured command reads.
- */
-import { randomBytes } from 'node:crypto';
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+/** A repository of two million blobs: time and memory of commands that load its index. The blobs are made up; no measured command reads them. */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Secret } from '../src/base/secret.ts';
-import { openCore, saveDocument } from '../src/repository/core.ts';
-import { encodeIndex, encodeIndexedPack, type IndexedPack } from '../src/repository/format/index-file.ts';
-import { LENGTH_FIELD } from '../src/repository/format/pack-header.ts';
-import { LocalStorage } from '../src/storage/local.ts';
+import { writeLargeIndex } from './data/large-index.ts';
 import { measure, quietly, type Command } from './measure/measure.ts';
 import type { Result } from './measure/report.ts';
 import { OURS, type Sample } from './measure/sample.ts';
@@ -18,8 +10,6 @@ import { holdfast, holdfastVersion, initStack, repositoryOf } from './tool/holdf
 import { setUp } from './tool/setup.ts';
 
 const BLOBS = 2_000_000;
-const BLOBS_PER_PACK = 500;
-const PACKS_PER_INDEX = 100;
 
 export async function benchBlobs(options: BenchOptions): Promise<Result> {
   if (!setUp('debian')) throw new Error('restic cannot be had');
@@ -30,7 +20,7 @@ export async function benchBlobs(options: BenchOptions): Promise<Result> {
   for (let n = 0; n < 200; n++) writeFileSync(join(source, `file-${n}`), `${n}\n`.repeat(500));
   initStack(place, '--directory', source);
   const blobs = BLOBS * options.scale;
-  await fill(repositoryOf(place), blobs);
+  await writeLargeIndex(repositoryOf(place), 'benchmark', blobs);
   const cache = ['--cache-dir', join(work.folder, 'cache')];
   const restic = (...args: readonly string[]): Command => ({ program: 'restic', args: ['-q', '--repo', repositoryOf(place), ...cache, ...args], env: { RESTIC_PASSWORD: 'benchmark' } });
   const phases: readonly (readonly [string, Command, Command])[] = [
@@ -50,36 +40,4 @@ export async function benchBlobs(options: BenchOptions): Promise<Result> {
     }
   }
   return { name: 'blobs', samples, notes: [`Tools: ${holdfastVersion()}; ${quietly({ program: 'restic', args: ['version'] }).trim()}.`, `A local repository of ${blobs.toLocaleString('en')} blobs.`] };
-}
-
-async function fill(repository: string, blobs: number): Promise<void> {
-  const core = await openCore(new LocalStorage(repository), new Secret('benchmark'));
-  const packs: string[] = [];
-  for (let made = 0; made < blobs; made += BLOBS_PER_PACK) {
-    const pack = madeUpPack(made % (20 * BLOBS_PER_PACK) === 0);
-    const file = openSync(join(repository, 'data', pack.id.slice(0, 2), pack.id), 'wx', 0o400);
-    ftruncateSync(file, lengthOf(pack));
-    closeSync(file);
-    packs.push(encodeIndexedPack(pack));
-    if (packs.length === PACKS_PER_INDEX) await saveDocument(core, 'index', encodeIndex(packs.splice(0)));
-  }
-  if (packs.length > 0) await saveDocument(core, 'index', encodeIndex(packs));
-}
-
-/** One pack in twenty holds trees. */
-function madeUpPack(ofTrees: boolean): IndexedPack {
-  let offset = 0;
-  const blobs = Array.from({ length: BLOBS_PER_PACK }, () => {
-    const length = 20_000 + randomBytes(2).readUInt16LE();
-    const blob = { id: randomBytes(32).toString('hex'), type: ofTrees ? 'tree' as const : 'data' as const, offset, length, uncompressedLength: length * 2 };
-    offset += length;
-    return blob;
-  });
-  return { id: randomBytes(32).toString('hex'), blobs };
-}
-
-/** With a header of the length that restic expects. */
-function lengthOf({ blobs }: IndexedPack): number {
-  const last = blobs.at(-1);
-  return (last ? last.offset + last.length : 0) + blobs.length * 41 + 32 + LENGTH_FIELD;
 }
