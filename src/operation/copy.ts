@@ -55,7 +55,7 @@ export async function copy(
   const { lock, snapshots: present } = await target.lockForWriting();
   await using _writing = lock;
   const outcomes: CopyOutcome[] = [];
-  await target.copyFrom(source, present, {
+  const missing = await target.copyFrom(source, present, {
     snapshots, signal,
     step: (sentence) => emit({ type: 'step', store: undefined, sentence }),
     progress: (bytes) => emit({ type: 'progress', store: undefined, bytes, files: 0 }),
@@ -65,5 +65,9 @@ export async function copy(
   outcomes.sort((a, b) => (order.get(a.snapshot.id) ?? 0) - (order.get(b.snapshot.id) ?? 0));
   const copied = outcomes.flatMap((outcome) => (outcome.state === 'copied' ? [{ id: outcome.id, tree: outcome.snapshot.tree }] : []));
   const warning = describeKeeping(await target.keepSnapshots(copied, startedAt, signal));
-  return { location: target.location, outcomes, warnings: warning === undefined ? [] : [warning], seconds: (clock.elapsedMs() - started) / 1000 };
+  const warnings = [
+    ...(missing === 0 ? [] : [`${missing === 1 ? 'a pack' : `${missing} packs`} of ${target.location} ${missing === 1 ? 'is' : 'are'} missing. What these snapshots need of ${missing === 1 ? 'it' : 'them'} was brought again; others there may not restore: run \`holdfast check\` on it.`]),
+    ...(warning === undefined ? [] : [warning]),
+  ];
+  return { location: target.location, outcomes, warnings, seconds: (clock.elapsedMs() - started) / 1000 };
 }

@@ -95,6 +95,20 @@ describe('a copy', () => {
     expect(states(await copy(from, target))).toBe('present copied present');
   });
 
+  it('that has lost packs gets them again', async () => {
+    const to = new MemoryStorage();
+    const target = await create(to);
+    await copy(from, target);
+    for await (const { id, size } of to.list('pack')) if (size > 1_000_000) await to.remove({ kind: 'pack', id });
+    const { errors } = await target.check({ readData: { kind: 'none' }, signal, step: () => undefined, progress: () => undefined, random: () => 0 });
+    expect(errors.length).toBeGreaterThan(0);
+    expect(states(await copy(from, target))).toBe('present present present');
+    const [first] = await target.snapshots();
+    await target.lockForWriting().then(async ({ lock }) => await lock[Symbol.asyncDispose]());
+    await using opened = await target.files(first ?? expect.unreachable());
+    expect((await opened.files.bytes('/a/large')).equals(large)).toBe(true);
+  });
+
   it('that is interrupted, at whichever write, leaves a sound repository, and the next run finishes with what is there', async () => {
     const to = faulty(new MemoryStorage());
     const target = await create(to);

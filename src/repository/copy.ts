@@ -29,6 +29,8 @@ export interface CopySource {
 export interface CopyTarget extends CopySource {
   /** What is there already. */
   readonly snapshots: readonly Snapshot[];
+  /** Packs are missing there: what copies that are there need of them is brought again. */
+  readonly incomplete: boolean;
 }
 
 export interface CopyOptions {
@@ -87,11 +89,21 @@ class CopyRun {
     }
     for (const snapshot of this.#options.snapshots) {
       const copy = present.get(snapshot.original ?? snapshot.id)?.find((one) => isSame(one, snapshot));
-      if (copy) this.#options.done({ state: 'present', snapshot, id: copy.id });
+      if (copy) await this.#pass(snapshot, copy);
       else await this.#take(snapshot);
       if (this.#wantedBytes >= BATCH_BYTES) await this.#flush();
     }
     await this.#flush();
+  }
+
+  async #pass(snapshot: Snapshot, copy: Snapshot): Promise<void> {
+    if (this.#target.incomplete) {
+      await this.#walk(snapshot.tree).catch((error: unknown) => {
+        // What is lost here too cannot be brought again; the copy is there all the same.
+        if (!isHoldfastError(error, 'repository-damaged', 'file-missing')) throw error;
+      });
+    }
+    this.#options.done({ state: 'present', snapshot, id: copy.id });
   }
 
   /** Finds out what a snapshot needs that is neither there nor on its way. */
@@ -137,7 +149,7 @@ class CopyRun {
   async #flush(): Promise<void> {
     const { clock, signal, progress, step, done } = this.#options;
     const waiting = this.#waiting;
-    if (waiting.length === 0) return;
+    if (waiting.length === 0 && this.#wanted.size === 0) return;
     const { core, index } = this.#source;
     if (this.#wanted.size > 0) {
       step(`copying ${this.#wanted.size} blobs`);

@@ -208,14 +208,15 @@ export class Repository {
     yield* findObjects({ blobs: new BlobReader(this.#core, index), index }, snapshots, kind, prefixes, signal);
   }
 
-  /** Copies snapshots of another repository into this one; see copy.ts. Needs `lockForWriting` here and a lock there. */
-  async copyFrom(source: Repository, present: readonly Snapshot[], options: Omit<CopyOptions, 'clock'>): Promise<void> {
-    const { index } = await writerIndex(this.#core, this.#reading ?? (await readForWriting(this.#core)));
+  /** Copies snapshots of another repository into this one; see copy.ts. Needs `lockForWriting` here and a lock there. Answers how many packs are missing here. */
+  async copyFrom(source: Repository, present: readonly Snapshot[], options: Omit<CopyOptions, 'clock'>): Promise<number> {
+    const { index, missingPacks } = await writerIndex(this.#core, this.#reading ?? (await readForWriting(this.#core)));
     this.#forget();
     // Which packs are new is not kept: the object locks of all that the copies need are looked at.
     this.#packsBefore = Number.MAX_SAFE_INTEGER;
     const from = { core: source.#core, index: await source.#loadedIndex() };
-    await copySnapshots(from, { core: this.#core, index, snapshots: present }, { ...options, clock: this.#clock });
+    await copySnapshots(from, { core: this.#core, index, snapshots: present, incomplete: missingPacks > 0 }, { ...options, clock: this.#clock });
+    return missingPacks;
   }
 
   /** The polynomial of the chunker: repositories that share it cut the same content into the same chunks. */
