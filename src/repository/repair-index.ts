@@ -5,10 +5,11 @@
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { BlobIndex } from './blob-index.ts';
-import { listFiles, type Core } from './core.ts';
+import type { Core } from './core.ts';
 import type { IndexedPack } from './format/index-file.ts';
 import type { PackedBlob } from './format/pack-header.ts';
 import { readIndexFiles, readPackHeader, type IndexFile } from './index-loader.ts';
+import { packSizes } from './pack-sizes.ts';
 import { keptMarks, rewriteIndex } from './index-rewrite.ts';
 
 export interface RepairIndexOptions {
@@ -48,7 +49,7 @@ export async function planRepairIndex(core: Core, { all, signal, step }: RepairI
   const { builder, files } = await readIndexFiles(core, ({ message }, id) => damaged.push({ id, message }));
   const index = builder.build();
   const marked = new Set(index.marks.map(({ id }) => id));
-  const sizes = new Map((await listFiles(core.storage, 'pack')).map(({ id, size }) => [id, size]));
+  const sizes = await packSizes(core, index.packs);
   const missing = index.packs.filter((id) => !sizes.has(id));
   const wanted = [...sizes.keys()].filter((id) => all || (index.numberOfPack(id) < 0 && !marked.has(id)));
   if (wanted.length > 0) step(`reading the headers of ${wanted.length} packs`);

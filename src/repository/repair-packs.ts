@@ -6,7 +6,8 @@
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import type { BlobIndex } from './blob-index.ts';
-import { listFiles, type Core } from './core.ts';
+import type { Core } from './core.ts';
+import { packSizes } from './pack-sizes.ts';
 import { formatDate } from './format/go-time.ts';
 import type { IndexedPack } from './format/index-file.ts';
 import type { PackedBlob } from './format/pack-header.ts';
@@ -47,7 +48,7 @@ export async function planRepairPacks(core: Core, prefixes: readonly string[], o
   const { builder, files } = await readIndexFiles(core, (error) => {
     throw needsIndex(error);
   });
-  const sizes = new Map((await listFiles(core.storage, 'pack')).map(({ id, size }) => [id, size]));
+  const sizes = await packSizes(core, builder.packsBeside(new Set()));
   const known = new Set([...builder.packsBeside(new Set()), ...sizes.keys()]);
   const chosen = new Set(prefixes.map((prefix) => complete(core, prefix, known)));
   // What the index finds is then what can be had without these packs.

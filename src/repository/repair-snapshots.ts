@@ -9,7 +9,8 @@ import { joinRaw, toText, type RawName } from '../base/raw-name.ts';
 import { LossSearch } from './affected.ts';
 import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
-import { listFiles, saveDocument, type Core } from './core.ts';
+import { saveDocument, type Core } from './core.ts';
+import { packSizes } from './pack-sizes.ts';
 import { EntrySet } from './entry-set.ts';
 import { encodeDocument, type SnapshotDocument } from './format/documents.ts';
 import { nodeName, parseTree } from './format/tree.ts';
@@ -64,7 +65,7 @@ export async function planRepairSnapshots(core: Core, { ids, signal, step }: Rep
   const { builder } = await readIndexFiles(core, (error) => {
     throw needsIndex(error);
   });
-  const sizes = new Map((await listFiles(core.storage, 'pack')).map(({ id, size }) => [id, size]));
+  const sizes = await packSizes(core, builder.packsBeside(new Set()));
   const index = builder.build(builder.packsBeside(sizes));
   const damaged = beyondTheEnd(index, sizes);
   const search = new LossSearch({ core, index, damaged, signal });
