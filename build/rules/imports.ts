@@ -40,6 +40,7 @@ function checkLocal(file: ProjectFile, specifier: string): string | undefined {
   if (!target.startsWith('src/')) {
     return isTest(file) ? undefined : `imports ${target}: shipped code imports nothing outside src`;
   }
+  if (target.includes('/fixture/') && !isTest(file)) return `imports ${target}: shipped code imports no fixtures`;
   const [from, to] = [folderOf(file.path), folderOf(target)];
   if (from === to) return undefined;
   const fromIndex = FOLDERS.findIndex(({ folder }) => folder === from);

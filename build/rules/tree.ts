@@ -39,7 +39,7 @@ export const isTypeScript = (file: ProjectFile): boolean => file.path.endsWith('
 /** AssemblyScript: the same letters, another language. */
 export const isAssembly = (file: ProjectFile): boolean => /(^|\/)assembly\//.test(file.path);
 
-export const isTest = (file: ProjectFile): boolean => /\.test\.ts$|(^|\/)suite\.ts$/.test(file.path);
+export const isTest = (file: ProjectFile): boolean => /\.test\.ts$|(^|\/)suite\.ts$|^src\/.*\/fixture\//.test(file.path);
 
 export const isGenerated = (file: ProjectFile): boolean => file.text.startsWith('// Generated');
 

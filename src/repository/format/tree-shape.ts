@@ -3,7 +3,33 @@ import type { RawName } from '../../base/raw-name.ts';
 import { parseGoName } from './go-json.ts';
 import { parseTime } from './go-time.ts';
 import { isId, isObject, isUint, isUint32, type JsonObject } from './json-shape.ts';
-import type { NodeType, TreeNode } from './tree.ts';
+
+export type NodeType = 'file' | 'dir' | 'symlink' | 'dev' | 'chardev' | 'fifo' | 'socket' | 'irregular';
+
+/** A node as it was read. Names are decoded by `nodeName`, since most nodes of a tree are looked at by their JSON name only. */
+export interface TreeNode {
+  /** As quoted by Go; see `nodeName`. */
+  readonly name: string;
+  readonly type: NodeType;
+  readonly mode?: number;
+  readonly mtime?: string;
+  readonly atime?: string;
+  readonly ctime?: string;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly user?: string;
+  readonly group?: string;
+  readonly inode?: number;
+  readonly device_id?: number;
+  readonly size?: number;
+  readonly links?: number;
+  readonly linktarget?: string;
+  readonly linktarget_raw?: string;
+  readonly extended_attributes?: readonly { readonly name: string; readonly value: string }[];
+  readonly device?: number;
+  readonly content?: readonly string[] | null;
+  readonly subtree?: string;
+}
 
 const TYPES: ReadonlySet<unknown> = new Set<NodeType>(['file', 'dir', 'symlink', 'dev', 'chardev', 'fifo', 'socket', 'irregular']);
 

@@ -6,34 +6,9 @@ import { goName, goString, parseGoName } from './go-json.ts';
 import { toGoMode } from './go-mode.ts';
 import { formatTime } from './go-time.ts';
 import { isObject } from './json-shape.ts';
-import { checkNodes } from './tree-shape.ts';
+import { checkNodes, type NodeType, type TreeNode } from './tree-shape.ts';
 
-export type NodeType = 'file' | 'dir' | 'symlink' | 'dev' | 'chardev' | 'fifo' | 'socket' | 'irregular';
-
-/** A node as it was read. Names are decoded by `nodeName`, since most nodes of a tree are looked at by their JSON name only. */
-export interface TreeNode {
-  /** As quoted by Go; see `nodeName`. */
-  readonly name: string;
-  readonly type: NodeType;
-  readonly mode?: number;
-  readonly mtime?: string;
-  readonly atime?: string;
-  readonly ctime?: string;
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly user?: string;
-  readonly group?: string;
-  readonly inode?: number;
-  readonly device_id?: number;
-  readonly size?: number;
-  readonly links?: number;
-  readonly linktarget?: string;
-  readonly linktarget_raw?: string;
-  readonly extended_attributes?: readonly { readonly name: string; readonly value: string }[];
-  readonly device?: number;
-  readonly content?: readonly string[] | null;
-  readonly subtree?: string;
-}
+export type { NodeType, TreeNode };
 
 /**
  * The nodes of a tree blob, in byte order of their names. Keys that are not known are passed over, as restic does. Throws Error for
