@@ -11,7 +11,7 @@
  */
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import { Semaphore } from '../base/semaphore.ts';
-import { saveDocument, type Core } from './core.ts';
+import { listIds, saveDocument, type Core } from './core.ts';
 import { chosenPacks, EntrySet } from './entry-set.ts';
 import { formatDate } from './format/go-time.ts';
 import { encodeIndex, type PackMark } from './format/index-file.ts';
@@ -48,6 +48,7 @@ export interface PruneReport {
 export async function executePrune(core: Core, planned: PlannedPrune, options: PruneOptions): Promise<PruneReport> {
   const { plan } = planned;
   if (!plan.idle) await proveRemoval(core);
+  if (!plan.idle) await proveListing(core, plan.snapshots);
   const moved = await repack(core, planned, options);
   options.signal.throwIfAborted();
   const removing = new Map(plan.expired.map(({ id, size }) => [id, size]));
@@ -74,6 +75,18 @@ async function proveRemoval(core: Core): Promise<void> {
   const id = await saveDocument(core, 'index', encodeIndex([]));
   await core.storage.remove({ kind: 'index', id }).catch((error: unknown) => {
     throw isHoldfastError(error, 'storage-denied') ? appendOnly(core, error) : error;
+  });
+}
+
+/**
+ * A listing that ended early looks like one that is complete, and what the snapshots need that it left out would be removed. So two
+ * listings must agree; under the exclusive lock no snapshot comes or goes between them.
+ */
+async function proveListing(core: Core, planned: number): Promise<void> {
+  const again = (await listIds(core.storage, 'snapshot')).length;
+  if (again === planned) return;
+  throw new HoldfastError('storage-failed', `${core.storage.location} lists ${again} snapshots and listed ${planned} a moment ago; nothing was removed`, {
+    hint: 'Run it again. A storage that does not always list all that it has must not be pruned.',
   });
 }
 
