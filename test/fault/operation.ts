@@ -3,6 +3,7 @@ import { chooseToCopy, copy } from '../../src/operation/copy.ts';
 import { executeForget, planForget, type ForgetRequest } from '../../src/operation/forget.ts';
 import { planPrune, prune, type PruneRequest } from '../../src/operation/prune.ts';
 import { repairIndex, repairPacks, repairSnapshots } from '../../src/operation/repair.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { openRepository, type Repository } from '../../src/repository/repository.ts';
 import type { Storage, StoredFile } from '../../src/storage/storage.ts';
@@ -158,7 +159,9 @@ const REPAIR_INDEX: Operation = {
     return world;
   },
   run: async (_world, storage, clock, signal) => {
-    await repairIndex(await open(storage, clock), false, contextOf(clock, signal));
+    const { plan } = await repairIndex(await open(storage, clock), false, contextOf(clock, signal));
+    // It says so: what it could not read is not mended.
+    for (const { message } of plan.unreadable) throw new HoldfastError('repository-damaged', message);
     return nothingMade;
   },
   done: nothingMore,

@@ -153,10 +153,12 @@ async function judgeIn(world: World, scenario: Scenario): Promise<readonly strin
     const lock = storage.faults.calls[scenario.nth - 1]?.file.kind === 'lock';
     if (trouble.interrupt === true && !lock && !isHoldfastError(firstError(error), 'interrupted')) wrong.push(`was interrupted and says ${messageOf(error)}`);
   }
+  // A listing that ends early hides what was to be mended; nobody can know, and the next run mends it.
+  const hidden = operation.mends === true && trouble.name === 'short' && storage.faults.calls[scenario.nth - 1]?.call === 'list';
   // What is stored is looked at through a storage without faults.
-  if (error === undefined || operation.mends !== true) wrong.push(...(await soundness(world, operation, error === undefined ? 'said that it was done' : `failed (${messageOf(error)})`)));
+  if (error === undefined ? !hidden : operation.mends !== true) wrong.push(...(await soundness(world, operation, error === undefined ? 'said that it was done' : `failed (${messageOf(error)})`)));
   if (made.size > 0) wrong.push(...(await compareSnapshots(world[operation.makes ?? operation.failing], world.clock, made)));
-  if (error === undefined) wrong.push(...(await operation.done(world)));
+  if (error === undefined && !hidden) wrong.push(...(await operation.done(world)));
   if (!died && error === undefined && (await countFiles(world[operation.failing], 'lock')) > 0) wrong.push('it ended and left its lock');
   wrong.push(...(await again(world, scenario)));
   return wrong;
