@@ -125,7 +125,7 @@ async function attempt({ operation, trouble, nth }: Scenario, world: World): Pro
 /** Packs that were marked are there by intent, until a later prune. */
 const WAITING = /wait/;
 
-const LONGEST_MS = 30_000;
+const LONGEST_MS = 90_000;
 
 /** Lets it happen, and answers everything that is not as it must be: sentences, none when all is well. */
 export async function judge(scenario: Scenario, base: World): Promise<readonly string[]> {
