@@ -242,8 +242,9 @@ export async function archive(core: Core, index: BlobIndex, options: ArchiveOpti
   const run = new ArchiveRun(core, index, options, pipeline, trees);
   try {
     const tree = await run.run();
-    await pipeline.end();
-    await trees.flush();
+    // The last packs of both kinds at once, then the index that names them.
+    const [ended, flushed] = await Promise.allSettled([pipeline.end(), trees.flush()]);
+    for (const part of [ended, flushed]) if (part.status === 'rejected') throw part.reason;
     await packs.writeIndex();
     return {
       tree, ...run.counts, dataBlobs: packs.blobs - treePacks.count, treeBlobs: treePacks.count,

@@ -66,6 +66,7 @@ export function openDocument({ storage, cipher }: Core, kind: DocumentKind, id: 
 export async function saveDocument(core: Core, kind: DocumentKind, json: string): Promise<string> {
   const sealed = core.cipher.seal(encodeUnpacked(json));
   const id = sha256(sealed);
+  if (!openDocument(core, kind, id, sealed).equals(Buffer.from(json))) throw new Error(`a ${kind} does not read back as it was written: faulty memory or a bug`);
   // A lock lives for minutes, and its holder does not need to read it.
   if (kind === 'lock') await core.storage.save({ kind, id }, sealed);
   else await saveProven(core.storage, { kind, id }, sealed);
@@ -87,8 +88,11 @@ export async function listFiles(storage: Storage, kind: FileKind): Promise<reado
 export async function openCore(unguarded: Storage, password: Secret): Promise<Core> {
   const locks = new HeldLocks();
   const storage = withHeldLocks(unguarded, locks);
+  const keys = listIds(storage, 'key');
+  // That there is no repository is told before that its keys cannot be listed.
+  keys.catch(() => undefined);
   const sealedConfig = await loadConfig(storage);
-  const ids = (await listIds(storage, 'key')).slice(0, MAX_KEYS);
+  const ids = (await keys).slice(0, MAX_KEYS);
   const unusable: HoldfastError[] = [];
   for (const keyId of ids) {
     // A key file that is damaged keeps nobody out whose password opens another one.

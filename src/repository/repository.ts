@@ -11,7 +11,7 @@ import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
 import { catFile, type CatKind } from './cat.ts';
 import { check, type CheckOptions, type CheckReport } from './check.ts';
-import { loadDocument, openCore, saveDocument, sha256, type Core } from './core.ts';
+import { openCore, saveDocument, sha256, type Core } from './core.ts';
 import { copySnapshots, type CopyOptions } from './copy.ts';
 import { diffTrees, type DiffEntry, type DiffOptions } from './diff.ts';
 import { find, type FindOptions, type FoundPath } from './find.ts';
@@ -125,8 +125,8 @@ export class Repository {
     let snapshots: readonly Snapshot[] = [];
     this.#forget();
     const meanwhile = async (): Promise<void> => {
-      snapshots = await listSnapshots(this.#core);
-      this.#reading = await readForWriting(this.#core);
+      // At once: under this lock nothing goes, and a snapshot that comes meanwhile is only a parent that is not used.
+      [snapshots, this.#reading] = await Promise.all([listSnapshots(this.#core), readForWriting(this.#core)]);
     };
     const lock = await acquireLock(this.#core, { exclusive: false, clock: this.#clock, meanwhile, wait: this.#wait });
     return { lock, snapshots };
@@ -160,9 +160,7 @@ export class Repository {
   /** Writes a snapshot and reads it back; the last step of a backup. Answers its id. */
   async saveSnapshot(facts: SnapshotFacts): Promise<string> {
     const document = snapshotDocument(facts, this.#clock.now());
-    const id = await saveDocument(this.#core, 'snapshot', encodeDocument(document));
-    await loadDocument(this.#core, 'snapshot', id, { keep: false });
-    return id;
+    return await saveDocument(this.#core, 'snapshot', encodeDocument(document));
   }
 
   /**

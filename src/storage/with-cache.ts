@@ -106,7 +106,8 @@ class Cache {
 
   async size(file: StoredFile, call: Call | undefined): Promise<number | undefined> {
     if (call?.keep === true && file.kind === 'pack') {
-      const size = this.#folder.sizeOf(file);
+      // Who asks so is about to read it; a pack that is here is looked through now and not then.
+      const size = this.#folder.sizeOf(file) ?? (await this.#folder.read(file))?.length;
       if (size !== undefined) return size;
     }
     return await this.#storage.size(file, call);

@@ -8,7 +8,7 @@ import { targetError } from './target-error.ts';
 import type { UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
 
 const THREADS = 2;
-/** Requests that a thread has before it: one to work on, one waiting so that it never stands idle. */
+/** Requests that a thread has before it: one to work on, one waiting so that it never stands idle. What is far away is loaded further ahead. */
 const AHEAD = 2;
 
 type Done = Extract<UnpackAnswer, { kind: 'done' }>;
@@ -28,6 +28,7 @@ interface Thread {
 
 export class UnpackerPool implements AsyncDisposable {
   readonly #core: Core;
+  readonly #ahead: number;
   readonly #sealKey: SealKey | undefined;
   readonly #threads: Thread[] = [];
   readonly #queue: Job[] = [];
@@ -35,6 +36,7 @@ export class UnpackerPool implements AsyncDisposable {
   /** `sealKey`: of another repository that blobs are moved to. */
   constructor(core: Core, sealKey?: SealKey) {
     this.#core = core;
+    this.#ahead = Math.max(AHEAD, Math.ceil((core.storage.parallel ?? 1) / THREADS));
     this.#sealKey = sealKey;
   }
 
@@ -53,7 +55,7 @@ export class UnpackerPool implements AsyncDisposable {
   #dispatch(): void {
     while (this.#queue.length > 0) {
       const thread = this.#threads.length < THREADS && this.#threads.every(({ jobs }) => jobs.size > 0) ? this.#start() : this.#leastBusy();
-      if (!thread || thread.jobs.size >= AHEAD) return;
+      if (!thread || thread.jobs.size >= this.#ahead) return;
       const job = this.#queue.shift();
       if (job) this.#send(thread, job);
     }
