@@ -51,8 +51,9 @@ export class BlobReader {
         hint: 'Run `holdfast check` to see which snapshots need it.',
       });
     }
+    const sealed = await this.#sealed(location, type);
     try {
-      return this.#open(id, location, await this.#sealed(location, type));
+      return this.#open(id, location, sealed);
     } catch (error) {
       if (!isHoldfastError(error, 'repository-damaged')) throw error;
       // Read once more, past windows and cache: it may have been changed on its way only.
