@@ -85,7 +85,9 @@ async function pruner(stage: Stage, graceMs: number): Promise<void> {
 }
 
 /** The clock of this host is set while everybody is at work: forward by hours, back, and forward by less than makes a lock stale. */
-async function jumper({ random, clock }: Stage): Promise<void> {
+async function jumper({ random, clock, made, world }: Stage): Promise<void> {
+  // Once somebody was let in, so that the stale lock is gone: seen from hours before, it would be one of the future, and held.
+  for (let waited = 0; made.size === world.old.size && waited < 20_000; waited += 20) await setTimeout(20);
   for (let jumps = below(random, 3); jumps > 0; jumps--) {
     await setTimeout(below(random, 1500));
     clock.move([5 * HOUR, -5 * HOUR, 20 * 60_000][below(random, 3)] ?? 0);
