@@ -6,6 +6,7 @@ import { faulty } from '../storage/faulty.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Problem } from './entry.ts';
+import { quickRepository } from './fixture/filled.ts';
 import { folder, streamed } from './fixture/memory-tree.ts';
 import { createRepository, openRepository, type CheckReport, type Repository, type Snapshot } from './repository.ts';
 
@@ -44,7 +45,8 @@ async function checked(repository: Repository, readData = true): Promise<CheckRe
 }
 
 async function fresh(storage: Storage = new MemoryStorage()): Promise<Repository> {
-  return await createRepository(storage, password, systemClock);
+  await quickRepository(storage, password);
+  return await openRepository(storage, password, systemClock);
 }
 
 const files = { 'small.txt': Buffer.from('hello'), 'empty': Buffer.alloc(0), 'large.bin': noise('large', 3_000_000) };
@@ -73,17 +75,17 @@ describe('a repository', () => {
 
   it('refuses a wrong password, a missing repository and a second one in the same place', async () => {
     const storage = new MemoryStorage();
-    await fresh(storage);
+    await createRepository(storage, password, systemClock);
     await expect(openRepository(storage, new Secret('wrong'), systemClock)).rejects.toMatchObject({ code: 'wrong-password', exitCode: 12 });
     await expect(openRepository(new MemoryStorage(), password, systemClock)).rejects.toMatchObject({ code: 'repository-missing', exitCode: 10 });
-    await expect(fresh(storage)).rejects.toMatchObject({ code: 'repository-exists' });
+    await expect(createRepository(storage, password, systemClock)).rejects.toMatchObject({ code: 'repository-exists' });
   });
 
   it('refuses to start beside an eaten config', async () => {
     const storage = new MemoryStorage();
     await fresh(storage);
     await storage.remove({ kind: 'config', id: '' });
-    await expect(fresh(storage)).rejects.toMatchObject({ code: 'repository-exists' });
+    await expect(createRepository(storage, password, systemClock)).rejects.toMatchObject({ code: 'repository-exists' });
   });
 
   it('opens with each of its passwords, and with none that was taken away', async () => {
