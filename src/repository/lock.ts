@@ -129,7 +129,10 @@ export class Lock implements AsyncDisposable, HeldLock {
     clearInterval(this.#timer);
     await this.#refreshing?.catch(() => undefined);
     this.#core.locks.delete(this);
-    await removeLock(this.#core, this.#id);
+    // What was done under it is done: a lock that stays for want of a connection is stale as soon as this process is gone.
+    await removeLock(this.#core, this.#id).catch((error: unknown) => {
+      if (!isHoldfastError(error, 'storage-failed')) throw error;
+    });
   }
 }
 

@@ -9,7 +9,7 @@ import { saveDocument } from './core.ts';
 import { encodeIndex } from './format/index-file.ts';
 
 const kept = { 'kept.bin': noise('kept', 1_200_000), 'a.txt': Buffer.from('a') };
-const lost = { ...kept, 'lost.bin': noise('lost', 1_500_000) };
+const lost = { ...kept, 'lost.bin': noise('lost', 6_000_000) };
 
 const filled = (): Promise<Filled> => filledRepository(new MemoryStorage(), kept, lost);
 
