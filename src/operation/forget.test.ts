@@ -107,7 +107,7 @@ describe('forget by id', () => {
     const planned = await plan({ ids: [newest.slice(0, 12), foreign] });
     expect(planned.removals).toHaveLength(2);
     expect(planned.groups[0]?.notes).toEqual([`${newest.slice(0, 8)} is the newest that is ok of files`]);
-    expect((await plan({ ids: [old] })).groups[0]?.notes).toEqual([`${old.slice(0, 8)} is the last verified one of files`]);
+    await expect(plan({ ids: [old] })).rejects.toMatchObject({ code: 'usage', message: `${old.slice(0, 8)} is the last verified one of files: it stays` });
     expect((await plan({ ids: [old, newest] })).groups[0]?.notes).toEqual(['files of s has no snapshot left then']);
     await expect(plan({ ids: ['ffff'] })).rejects.toMatchObject({ code: 'snapshot-missing' });
     await executeForget(planned, request({ ids: [newest.slice(0, 12), foreign] }), repository, context);

@@ -3,7 +3,7 @@
  * what is carried out is never more than what was planned.
  */
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
-import { isEmptyPolicy, refusal, retain, type RetentionPolicy, type RetentionSnapshot } from '../policy/retention.ts';
+import { isEmptyPolicy, LAST_VERIFIED, refusal, retain, type RetentionPolicy, type RetentionSnapshot } from '../policy/retention.ts';
 import { findById, tagValue, type Proof, type Repository, type Snapshot } from '../repository/repository.ts';
 import type { Plan } from '../stack/stack.ts';
 import type { Context } from './context.ts';
@@ -14,7 +14,7 @@ export interface ForgetRequest {
   readonly stack: string | undefined;
   /** Only these stores. */
   readonly stores: readonly string[];
-  /** Beginnings of ids: these go, whatever any rule says. */
+  /** Beginnings of ids: these go, whatever any rule says; but of a store that stays, not the last verified one. */
   readonly ids: readonly string[];
   /** For every store; undefined: each plan's own, for the snapshots of that plan. */
   readonly policy: RetentionPolicy | undefined;
@@ -66,7 +66,7 @@ export interface ForgetReport {
   readonly proofs: number;
 }
 
-/** Decides what goes; changes nothing. Throws `usage` when nothing says what to keep, `snapshot-missing`. */
+/** Decides what goes; changes nothing. Throws `usage` when nothing says what to keep, or when the last verified one of a store is named; `snapshot-missing`. */
 export async function planForget(request: ForgetRequest, repository: Repository, now: Date): Promise<ForgetPlan> {
   const snapshots = await repository.snapshots();
   const { proofs } = await repository.proofs();
@@ -85,7 +85,11 @@ function planNamed(snapshots: readonly Snapshot[], proofs: readonly Proof[], { i
     // A rule that keeps nothing shows what retention would never drop.
     const { refused, decisions } = retain(group.snapshots.map((snapshot) => factsOf(snapshot, proofs)), { tags: [['']] }, { now, zone: 'UTC' });
     const guarded = refused === undefined ? decisions.filter(({ id, keep }) => keep && gone.has(id)) : [];
-    return guarded.map(({ id, reasons }) => `${id.slice(0, 8)} is ${reasons.join(' and ')} of ${group.store}`);
+    const verified = guarded.find(({ reasons }) => reasons.includes(LAST_VERIFIED));
+    if (!verified) return guarded.map(({ id, reasons }) => `${id.slice(0, 8)} is ${reasons.join(' and ')} of ${group.store}`);
+    throw new HoldfastError('usage', `${verified.id.slice(0, 8)} is ${LAST_VERIFIED} of ${group.store}: it stays`, {
+      hint: `Verify another one first. To give ${group.store} up, name all of its snapshots.`,
+    });
   });
   const items = named.map((snapshot) => ({ snapshot, standing: standingOf(snapshot, proofs), keep: false, reasons: ['named'] }));
   return [{ stack: undefined, store: undefined, plan: undefined, refused: undefined, notes, items }];

@@ -64,6 +64,9 @@ export interface Retention {
   readonly notes: readonly string[];
 }
 
+/** The reason that no wish overrules. */
+export const LAST_VERIFIED = 'the last verified one';
+
 /** Snapshots whose clock was that much ahead of ours are not from the future. */
 const SKEW_MS = 60_000;
 
@@ -133,7 +136,7 @@ class Rules {
     for (const period of PERIODS) this.#countYoung(counted, period, reference);
     this.#tagged(snapshots);
     const verified = snapshots.find((snapshot) => snapshot.verified !== undefined && snapshot.state !== 'failed');
-    if (verified) this.#add(verified, 'the last verified one');
+    if (verified) this.#add(verified, LAST_VERIFIED);
     if (newestOk && !this.#reasons.has(newestOk.id)) this.#add(newestOk, 'the newest that is ok');
   }
 
