@@ -8,8 +8,9 @@ import { targetError } from './target-error.ts';
 import type { UnpackAnswer, UnpackerData, UnpackRequest } from './messages.ts';
 
 const THREADS = 2;
-/** Requests that a thread has before it: one to work on, one waiting so that it never stands idle. What is far away is loaded further ahead. */
+/** Requests that a thread has before it: one to work on, one waiting so that it never stands idle. What is far away is loaded one further ahead; two cost 60 MB. */
 const AHEAD = 2;
+const FAR_AHEAD = 3;
 
 type Done = Extract<UnpackAnswer, { kind: 'done' }>;
 
@@ -36,7 +37,7 @@ export class UnpackerPool implements AsyncDisposable {
   /** `sealKey`: of another repository that blobs are moved to. */
   constructor(core: Core, sealKey?: SealKey) {
     this.#core = core;
-    this.#ahead = Math.max(AHEAD, Math.ceil((core.storage.parallel ?? 1) / THREADS));
+    this.#ahead = (core.storage.parallel ?? 1) > 2 * AHEAD ? FAR_AHEAD : AHEAD;
     this.#sealKey = sealKey;
   }
 
