@@ -1,15 +1,15 @@
 /** `backup`: one restore point over several stores, a snapshot a store. A snapshot is written only when all it needs is stored and read back. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import * as os from 'node:os';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { toText } from '../base/raw-name.ts';
 import { PROGRAM } from '../base/version.ts';
 import type { FileEntry, Problem } from '../repository/entry.ts';
 import { describeKeeping, type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
-import type { Source, StoreManifest } from '../source/source.ts';
+import type { CaptureContext, Part, Source, StoreManifest } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import type { Context } from './context.ts';
-import { createManifest, encodeManifest, MANIFEST_FILE, type SnapshotManifest } from './manifest.ts';
+import { createManifest, encodeManifest, MANIFEST_FILE, readManifest, type SnapshotManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
 import { snapshotsOf } from './select.ts';
 
@@ -20,6 +20,10 @@ export interface BackupOptions {
   readonly compression: Compression;
   /** Added to every snapshot. */
   readonly tags: readonly string[];
+  /** Only this part of each store. */
+  readonly part?: Part | undefined;
+  /** Spare the network rather than the server; see `CaptureContext`. */
+  readonly frugal?: boolean | undefined;
 }
 
 export type StoreBackup =
@@ -92,12 +96,13 @@ class BackupRun {
       problems.push(found);
       emit({ type: 'problem', store: store.name, problem: found });
     };
+    const previous = this.#previous(store);
+    const { part, frugal } = this.#options;
     await using capture = await source.capture({
-      store: store.name, startedAt, signal, problem,
+      store: store.name, startedAt, signal, problem, part, frugal, previous: previous && (await this.#manifestOf(previous)),
       step: (sentence) => emit({ type: 'step', store: store.name, sentence }),
     });
     const manifests: SnapshotManifest[] = [];
-    const previous = this.#previous(store);
     const archived = await this.#options.repository.archive({
       root: capture.root, parallel: capture.parallel, previousTree: previous?.tree, compression: this.#options.compression, signal, problem,
       progress: (bytes, files) => emit({ type: 'progress', store: store.name, bytes, files }),
@@ -123,7 +128,17 @@ class BackupRun {
 
   /** The newest snapshot of the same store, whatever host or path it came from. */
   #previous(store: Store): Snapshot | undefined {
-    return snapshotsOf(this.#snapshots, { stack: this.#options.stack.name, store: store.name }).at(-1);
+    return snapshotsOf(this.#snapshots, { stack: this.#options.stack.name, store: store.name, part: partTag(this.#options.part) }).at(-1);
+  }
+
+  /** What a snapshot says of itself. One that says nothing we understand is nothing to build on, and no reason to fail. */
+  async #manifestOf(snapshot: Snapshot): Promise<CaptureContext['previous']> {
+    await using opened = await this.#options.repository.files(snapshot);
+    const manifest = await readManifest(opened.files).catch((error: unknown) => {
+      if (isHoldfastError(error, 'path-missing', 'repository-damaged', 'repository-format')) return undefined;
+      throw error;
+    });
+    return manifest && { snapshotId: snapshot.id, manifest: manifest.content };
   }
 
   async #saveSnapshot(manifest: SnapshotManifest, paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {
@@ -131,9 +146,21 @@ class BackupRun {
     const { stack, store, run, state } = manifest;
     return await this.#options.repository.saveSnapshot({
       at: startedAt, parent, tree: archived.tree, paths, hostname: os.hostname(), username: user.username, uid: user.uid, gid: user.gid,
-      tags: [`stack:${stack}`, `store:${store}`, `run:${run}`, `state:${state}`, ...this.#options.tags], program: PROGRAM, archived,
+      tags: [`stack:${stack}`, `store:${store}`, `run:${run}`, `state:${state}`, ...partTags(this.#options.part), ...this.#options.tags], program: PROGRAM, archived,
     });
   }
+}
+
+/** Snapshots of the same part follow each other; undefined is the whole store. Lists of tables are told apart by a hash. */
+export function partTag(part: Part | undefined): string | undefined {
+  const { only, tables } = part ?? {};
+  const chosen = tables === undefined ? undefined : `tables-${createHash('sha256').update(JSON.stringify(tables.toSorted())).digest('hex').slice(0, 12)}`;
+  return only === undefined ? chosen : [only, ...(chosen === undefined ? [] : [chosen])].join('-');
+}
+
+function partTags(part: Part | undefined): readonly string[] {
+  const tag = partTag(part);
+  return tag === undefined ? [] : [`part:${tag}`];
 }
 
 function asHoldfastError(store: Store, error: unknown): HoldfastError {

@@ -5,15 +5,17 @@ import { findById, tagValue, type Snapshot } from '../repository/repository.ts';
 export interface Selection {
   readonly stack: string;
   readonly store: string;
+  /** Snapshots of this part of the store (the tag `part:`); undefined: of the whole store. */
+  readonly part?: string | undefined;
   /** Not after this moment. */
   readonly at?: Date | undefined;
   /** The beginning of an id, or `latest`. */
   readonly snapshot?: string | undefined;
 }
 
-/** The snapshots of a store of a stack, oldest first as they came. */
-export function snapshotsOf(snapshots: readonly Snapshot[], { stack, store }: Pick<Selection, 'stack' | 'store'>): readonly Snapshot[] {
-  return snapshots.filter((snapshot) => tagValue(snapshot, 'stack') === stack && tagValue(snapshot, 'store') === store);
+/** The snapshots of a store of a stack, or of a part of it, oldest first as they came. */
+export function snapshotsOf(snapshots: readonly Snapshot[], { stack, store, part }: Pick<Selection, 'stack' | 'store' | 'part'>): readonly Snapshot[] {
+  return snapshots.filter((snapshot) => tagValue(snapshot, 'stack') === stack && tagValue(snapshot, 'store') === store && tagValue(snapshot, 'part') === part);
 }
 
 /** The newest snapshot of the store that answers. Throws `snapshot-missing`. */

@@ -19,10 +19,12 @@ export function standingOf(snapshot: Snapshot, proofs: readonly Proof[]): Standi
   return { state: said === 'ok' || said === 'degraded' ? said : 'unknown', verified: proof && new Date(proof.time), proof };
 }
 
-/** The snapshots of each store, by what it is and never by host or path; those of other programs belong to none. */
+/** The snapshots of each store, and of each kind of part of it, by what it is and never by host or path; those of other programs belong to none. */
 export interface StoreSnapshots {
   readonly stack: string;
   readonly store: string;
+  /** What part of the store they hold (`schema`, `data`, `tables-…`, `wal`); undefined: all of it. */
+  readonly part: string | undefined;
   /** Oldest first. */
   readonly snapshots: readonly Snapshot[];
 }
@@ -34,8 +36,9 @@ export function byStore(snapshots: readonly Snapshot[], { stack, stores }: { rea
     const [ofStack, store] = [tagValue(snapshot, 'stack'), tagValue(snapshot, 'store')];
     if (ofStack === undefined || store === undefined) continue;
     if ((stack !== undefined && ofStack !== stack) || (stores !== undefined && stores.length > 0 && !stores.includes(store))) continue;
-    const key = JSON.stringify([ofStack, store]);
-    const group = groups.get(key) ?? { stack: ofStack, store, snapshots: [] };
+    const part = tagValue(snapshot, 'part');
+    const key = JSON.stringify([ofStack, store, part]);
+    const group = groups.get(key) ?? { stack: ofStack, store, part, snapshots: [] };
     group.snapshots.push(snapshot);
     groups.set(key, group);
   }

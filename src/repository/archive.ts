@@ -10,7 +10,7 @@ import type { RawName } from '../base/raw-name.ts';
 import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
 import type { Core } from './core.ts';
-import type { DirectoryEntry, Entry, FileEntry, Problem } from './entry.ts';
+import type { DirectoryEntry, Entry, FileEntry, KeptContent, Problem } from './entry.ts';
 import { formatTime } from './format/go-time.ts';
 import { encodeNode, nodeName, type TreeNode } from './format/tree.ts';
 import type { Compression } from './packer.ts';
@@ -71,6 +71,8 @@ class ArchiveRun {
   readonly #trees: TreeWriter;
   readonly #streams: Semaphore;
   #yielded: number;
+  /** Trees of the previous snapshot that content is taken over from. */
+  readonly #treesBefore = new Map<string, Promise<Nodes | undefined>>();
 
   constructor(core: Core, index: BlobIndex, options: ArchiveOptions, pipeline: Pipeline, trees: TreeWriter) {
     this.#options = options;
@@ -154,7 +156,39 @@ class ArchiveRun {
       }
       return this.#whenRead(entry, before, this.#pipeline.readFile(content.path, size, metadata.mtimeNs));
     }
+    if (content.from === 'previous') return this.#keep(entry, content);
     return this.#whenRead(entry, before, this.#streams.run(() => this.#writeStream(entry)));
+  }
+
+  /** Takes the content of the previous snapshot over when every blob of it is still there. */
+  async #keep(entry: FileEntry, content: KeptContent): Promise<string | undefined> {
+    const before = await this.#previousFile(content.path).catch((error: unknown) => void this.#pipeline.fail(error));
+    if (before?.content?.every((id) => this.#index.has(id, 'data')) !== true) return await this.#fileNode({ ...entry, content: content.otherwise }, before);
+    content.kept();
+    const size = before.size ?? 0;
+    this.counts.filesUnmodified++;
+    this.#countFile(size);
+    this.#options.progress(0, 1);
+    return encodeNode(entry.name, entry.metadata, { type: 'file', content: before.content, size });
+  }
+
+  /** A file of the previous snapshot; undefined when there is none, or a folder on the way is gone from the repository. */
+  async #previousFile(path: RawName): Promise<TreeNode | undefined> {
+    let found: TreeNode | undefined;
+    let tree = this.#options.previousTree;
+    for (const name of path.split('/').filter((part) => part !== '')) {
+      found = (await this.#treeBefore(tree))?.get(name);
+      tree = found?.subtree ?? undefined;
+    }
+    return found?.type === 'file' ? found : undefined;
+  }
+
+  /** Files of one folder are asked for together: its tree is read once. */
+  async #treeBefore(tree: string | undefined): Promise<Nodes | undefined> {
+    if (tree === undefined) return undefined;
+    const known = this.#treesBefore.get(tree) ?? this.#previousNodes(tree);
+    this.#treesBefore.set(tree, known);
+    return await known;
   }
 
   async #writeStream({ name, content }: FileEntry): Promise<FileContent | undefined> {

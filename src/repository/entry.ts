@@ -19,7 +19,20 @@ export type Content =
   | { readonly from: 'path'; readonly path: RawName }
   | { readonly from: 'bytes'; readonly bytes: Uint8Array }
   /** Written by the source. It is called once, and must not return before its last write. A rejection fails the archive. */
-  | { readonly from: 'stream'; write(sink: ContentSink): Promise<void> };
+  | { readonly from: 'stream'; write(sink: ContentSink): Promise<void> }
+  | KeptContent;
+
+/**
+ * What a file of the previous snapshot of the same store holds, taken over without being read again. `kept` is called when the
+ * repository still has all of it; else `otherwise` is read. The size in the entry's metadata is not looked at.
+ */
+export interface KeptContent {
+  readonly from: 'previous';
+  /** In the previous snapshot; begins with a slash. */
+  readonly path: RawName;
+  kept(): void;
+  readonly otherwise: Exclude<Content, KeptContent>;
+}
 
 export interface ExtendedAttribute {
   readonly name: string;

@@ -145,16 +145,24 @@ export class Repository {
 
   /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */
   async archive(options: Omit<ArchiveOptions, 'clock'>): Promise<ArchiveResult & Pick<WriterIndex, 'missingPacks'>> {
-    const writer = this.#writer ?? (await writerIndex(this.#core, this.#reading ?? (await readForWriting(this.#core))));
-    this.#reading = undefined;
-    this.#packsBefore ||= writer.index.packs.length;
+    const writer = await this.#writing();
     // After a failure packs may be stored that no index names yet: the next one looks anew, and finds them.
     this.#writer = undefined;
+    this.#index = undefined;
     const result = await archive(this.#core, writer.index, { ...options, clock: this.#clock });
     // The index knows now what was written: the next store and all readers use the same.
     this.#writer = writer;
     this.#index = writer.index;
     return { ...result, missingPacks: writer.missingPacks };
+  }
+
+  /** The index to write with, made from what was read while the lock settled. */
+  async #writing(): Promise<WriterIndex> {
+    const writer = this.#writer ?? (await writerIndex(this.#core, this.#reading ?? (await readForWriting(this.#core))));
+    this.#reading = undefined;
+    this.#packsBefore ||= writer.index.packs.length;
+    this.#writer = writer;
+    return writer;
   }
 
   /** Writes a snapshot and reads it back; the last step of a backup. Answers its id. */
@@ -279,7 +287,7 @@ export class Repository {
 
   /** The index, loaded once. Snapshots must have been listed before: what they refer to is then in it. */
   async #loadedIndex(): Promise<BlobIndex> {
-    this.#index ??= await loadReaderIndex(this.#core);
+    this.#index ??= this.#reading === undefined && this.#writer === undefined ? await loadReaderIndex(this.#core) : (await this.#writing()).index;
     return this.#index;
   }
 }

@@ -5,6 +5,12 @@ import type { RawName } from '../base/raw-name.ts';
 /** How the content of a store hangs together in time. */
 export type Consistency = 'quiesced' | 'transactional' | 'crash-consistent' | 'live';
 
+/** Bytes at our sockets: from the server and to it. */
+export interface Traffic {
+  readonly received: number;
+  readonly sent: number;
+}
+
 /** The part of `manifest.json` that every source writes: what was read, from what, at which moment. */
 export interface StoreManifest {
   readonly kind: string;
@@ -15,8 +21,19 @@ export interface StoreManifest {
   readonly problems: readonly Problem[];
   /** What was left out by intent, each with its reason. */
   readonly leftOut: readonly { readonly subject: string; readonly because: string }[];
+  /** Bytes that went over the network to read it, counted at the sockets; undefined where nothing did. */
+  readonly traffic?: Traffic | undefined;
+  /** Undefined: the whole store. */
+  readonly part?: Part | undefined;
   /** What only this kind of source knows: tables with fingerprints, server versions … JSON. */
   readonly detail: unknown;
+}
+
+/** The part of a store that a backup is about; what is undefined means all. Only databases have parts. */
+export interface Part {
+  readonly only?: 'schema' | 'data' | undefined;
+  /** Patterns of tables, `schema.table` with `*` for any letters. */
+  readonly tables?: readonly string[] | undefined;
 }
 
 export interface CaptureContext {
@@ -24,6 +41,12 @@ export interface CaptureContext {
   readonly store: string;
   readonly startedAt: Date;
   readonly signal: AbortSignal;
+  /** Undefined: the whole store. */
+  readonly part?: Part | undefined;
+  /** Ask the server for fingerprints and take over what has not changed, where moving bytes is dear. */
+  readonly frugal?: boolean | undefined;
+  /** The newest snapshot of the same store and part, whose content entries of the kind `previous` may take over. */
+  readonly previous?: { readonly snapshotId: string; readonly manifest: StoreManifest } | undefined;
   /** Something was left out, changed or became unreadable; the run ends as incomplete. */
   problem(problem: Problem): void;
   /** A sentence about what is going on now, for progress displays. */

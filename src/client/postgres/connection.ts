@@ -12,6 +12,8 @@ export type Row = Readonly<Record<string, unknown>>;
 /** Gets what arrives while a command of ours runs; `inInput` says that the bytes lie at the start of `rows.input`. */
 export type Receive = (bytes: Uint8Array, inInput: boolean) => void;
 
+export type Replication = 'physical' | 'database';
+
 interface Takeover {
   readonly receive: Receive;
   readonly lost: (error: Error) => void;
@@ -39,19 +41,23 @@ export class Connection implements AsyncDisposable {
     client.on('end', () => this.#fail(new Error('the server closed the connection')));
   }
 
-  /** Throws `database-unreachable`, with what to do. */
-  static async connect(target: PostgresTarget): Promise<Connection> {
+  /**
+   * With `replication`, the session is one of a WAL sender that takes replication commands: `physical` (pg_hba.conf then needs a line
+   * for `replication`), or `database`, which takes the same commands and is let in like any other session. Throws `database-unreachable`,
+   * with what to do.
+   */
+  static async connect(target: PostgresTarget, replication?: Replication): Promise<Connection> {
     const tls = tlsOptions(target);
     try {
-      return await Connection.#open(target, tls);
+      return await Connection.#open(target, tls, replication);
     } catch (error) {
       const refusedTls = error instanceof Error && error.message.includes('does not support SSL');
       if (tls === false || target.tls !== 'prefer' || !refusedTls) throw unreachable(target, error);
-      return await Connection.#open(target, false).catch((again: unknown) => Promise.reject(unreachable(target, again)));
+      return await Connection.#open(target, false, replication).catch((again: unknown) => Promise.reject(unreachable(target, again)));
     }
   }
 
-  static async #open(target: PostgresTarget, tls: false | Record<string, unknown>): Promise<Connection> {
+  static async #open(target: PostgresTarget, tls: false | Record<string, unknown>, replication: Replication | undefined): Promise<Connection> {
     const rows = new CopyRows();
     let made: Connection | undefined;
     // The socket reads straight into the memory of the frame stripper; what is for `pg` gets a copy.
@@ -69,6 +75,7 @@ export class Connection implements AsyncDisposable {
     });
     const { host, port, user, database, password } = target;
     const client = new pg.Client({
+      ...(replication === undefined ? {} : { replication: replication === 'physical' ? 'true' : 'database' }),
       host, port, user, database, ssl: tls, password: password?.reveal(), stream: () => socket,
       application_name: 'holdfast', keepAlive: true, connectionTimeoutMillis: 20_000,
     });

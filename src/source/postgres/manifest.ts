@@ -3,6 +3,15 @@ import { z } from 'zod';
 import { HoldfastError } from '../../base/errors.ts';
 import type { StoreManifest } from '../source.ts';
 
+/** A range of a large table, in a file of its own. */
+const piece = z.object({
+  /** Within the folder `data`. */
+  file: z.string(),
+  rows: z.number(),
+  bytes: z.number(),
+  fingerprint: z.string(),
+});
+
 const table = z.object({
   schema: z.string(),
   name: z.string(),
@@ -17,6 +26,8 @@ const table = z.object({
   bytes: z.number(),
   /** Sum of XXH64 of the rows as COPY text, 128 bits in hex. */
   fingerprint: z.string(),
+  /** Of a table that was split: its files, in order; `file` is then not there. Rows, bytes and fingerprints of the pieces add up to the table's. */
+  pieces: z.array(piece).optional(),
 });
 
 const sequence = z.object({ schema: z.string(), name: z.string(), lastValue: z.string(), isCalled: z.boolean() });
@@ -40,10 +51,16 @@ const database = z.object({
 const detail = z.object({ store: z.string(), server: z.string(), schemaBy: z.string(), databases: z.array(database) });
 
 export type TableManifest = z.infer<typeof table>;
+export type PieceManifest = z.infer<typeof piece>;
 export type SequenceManifest = z.infer<typeof sequence>;
 export type LargeObjectManifest = z.infer<typeof largeObject>;
 export type DatabaseManifest = z.infer<typeof database>;
 export type PostgresDetail = z.infer<typeof detail>;
+
+/** The files that hold the rows of a table, in order. */
+export function piecesOf(table: TableManifest): readonly PieceManifest[] {
+  return table.pieces ?? [table];
+}
 
 /** Throws `restore-unproven` when the manifest is not one of a Postgres store: without it nothing can be proven. */
 export function readDetail(manifest: StoreManifest): PostgresDetail {
