@@ -76,7 +76,7 @@ function destination(store: Store, part: string | undefined, into: string | unde
     const files = store.kind === 'postgres' && isFolder(target);
     return { into: target, sentence: files ? `write the files of ${what} (SQL and rows) to ${target}` : `rebuild ${what} as ${target}`, replaces: false };
   }
-  const place = store.kind === 'directory' ? store.path : 'its database';
+  const place = store.kind === 'directory' ? store.path : store.kind === 'cluster' ? (store.directory ?? 'its data directory') : 'its database';
   return { into: undefined, sentence: `rebuild ${what} beside, prove it, then put it in place of ${place}; what stands there now is kept`, replaces: standsThere(store) };
 }
 
@@ -86,7 +86,8 @@ function isFolder(into: string): boolean {
 }
 
 function standsThere(store: Store): boolean {
-  return store.kind === 'postgres' || fs.existsSync(store.path);
+  if (store.kind === 'directory') return fs.existsSync(store.path);
+  return store.kind === 'postgres' || store.directory !== undefined;
 }
 
 /** Carries the plan out, store by store. Throws at the first that fails; what was put in place before stays. */

@@ -162,8 +162,11 @@ class ArchiveRun {
 
   /** Takes the content of the previous snapshot over when every blob of it is still there. */
   async #keep(entry: FileEntry, content: KeptContent): Promise<string | undefined> {
-    const before = await this.#previousFile(content.path).catch((error: unknown) => void this.#pipeline.fail(error));
-    if (before?.content?.every((id) => this.#index.has(id, 'data')) !== true) return await this.#fileNode({ ...entry, content: content.otherwise }, before);
+    const before = await this.#previousFile(content.path).catch((error: unknown) => {
+      this.#pipeline.fail(error);
+      return undefined;
+    });
+    if (before?.content?.every((id) => this.#index.has(id, 'data')) !== true) return this.#fileNode({ ...entry, content: content.otherwise }, before);
     content.kept();
     const size = before.size ?? 0;
     this.counts.filesUnmodified++;

@@ -8,10 +8,13 @@ import { parseDuration } from './duration.ts';
 import { toPolicy, type PlanEntry } from './plan-schema.ts';
 import { toLimit, toPlace } from './repository-schema.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
+import { parseSize } from './size.ts';
 import { checkedReference, resolvePath } from './secret-reference.ts';
-import type { Plan, RepositoryPlace, Stack, Store } from './stack.ts';
+import type { ClusterStore, Plan, RepositoryPlace, Stack, Store } from './stack.ts';
 
 export { configJsonSchema } from './schema.ts';
+
+type PostgresEntry = NonNullable<ConfigFile['stores'][string]['postgres']>;
 
 /** Reads the stack that the file declares. Throws `no-config`, `config` or `secret-exposed`; the message names every problem. */
 export async function readConfig(file: string): Promise<Stack> {
@@ -66,8 +69,8 @@ function toStack(config: ConfigFile, folder: string): Stack {
   };
 }
 
-function toPlan(name: string, { cron, stores, to, keep }: PlanEntry): Plan {
-  return { name, ...(cron !== undefined && { cron }), stores: stores ?? 'all', to, ...(keep !== undefined && { keep: toPolicy(keep) }) };
+function toPlan(name: string, { cron, stores, to, keep, only, tables, frugal }: PlanEntry): Plan {
+  return { name, ...(cron !== undefined && { cron }), stores: stores ?? 'all', to, only, tables, frugal, ...(keep !== undefined && { keep: toPolicy(keep) }) };
 }
 
 function toRepository(name: string, entry: ConfigFile['repositories'][string], folder: string): RepositoryPlace {
@@ -89,7 +92,8 @@ function toStore(name: string, store: ConfigFile['stores'][string], folder: stri
     ...(objective !== undefined && { objective: toObjective(objective) }),
   };
   if (postgres === undefined) return { ...common, kind: 'directory', path: resolvePath(folder, directory ?? ''), exclude: exclude ?? [] };
-  const { url, password, databases, globals } = postgres;
+  if (postgres.physical !== undefined) return toCluster(common, postgres, folder);
+  const { url, password, databases, globals, tables } = postgres;
   return {
     ...common,
     kind: 'postgres',
@@ -97,6 +101,27 @@ function toStore(name: string, store: ConfigFile['stores'][string], folder: stri
     ...(password !== undefined && { password: checkedReference(password, folder) }),
     ...(databases !== undefined && { databases }),
     globals: globals ?? true,
+    ...(tables !== undefined && { tables }),
+  };
+}
+
+function toCluster(common: Omit<ClusterStore, 'kind' | 'url' | 'checkpoint' | 'wal'>, entry: PostgresEntry, folder: string): ClusterStore {
+  const { url, password, physical, wal } = entry;
+  const settings = physical === true || physical === undefined ? {} : physical;
+  return {
+    ...common,
+    kind: 'cluster',
+    url,
+    ...(password !== undefined && { password: checkedReference(password, folder) }),
+    ...(settings.directory !== undefined && { directory: resolvePath(folder, settings.directory) }),
+    ...(settings.programs !== undefined && { programs: resolvePath(folder, settings.programs) }),
+    checkpoint: settings.checkpoint ?? 'fast',
+    ...(settings['max-rate'] !== undefined && { maxRate: parseSize(settings['max-rate']) }),
+    wal: {
+      slot: wal?.slot ?? `holdfast_${common.name.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_')}`.slice(0, 63),
+      flushMs: parseDuration(wal?.flush ?? '10s'),
+      limitBytes: parseSize(wal?.limit ?? '4G'),
+    },
   };
 }
 

@@ -35,6 +35,9 @@ export const plan = z.strictObject({
   cron: z.string().regex(CRON, { error: 'must be five fields like "0 2 * * *" (minute, hour, day, month, day of the week), or @daily and the like' }).optional().describe('When, as five fields in quotes; without it, whenever `holdfast backup --plan NAME` is run'),
   stores: z.union([z.literal('all'), z.array(z.string().min(1)).nonempty()], { error: 'must be all, or a list of stores' }).optional().describe('all, or names of stores; all unless said otherwise'),
   to: z.array(z.string().min(1)).nonempty().describe('Names of repositories: backed up to the first, copied to the others'),
+  only: z.enum(['schema', 'data']).optional().describe('Of databases, only their schema or only their rows'),
+  tables: z.string().min(1).optional().describe('Of databases, only the tables of this group, as their stores define it under `tables`'),
+  frugal: z.boolean().optional().describe('Of databases, ask the server for fingerprints and read only what has changed: for servers whose traffic costs'),
   keep: keep.optional().describe('What `holdfast forget` keeps of the snapshots of this plan; everything unless said otherwise'),
 });
 

@@ -1,4 +1,5 @@
 /** The part of `holdfast.yaml` that says where a repository is, and the place that it means. */
+import { parseSize, rate } from './size.ts';
 import { z } from 'zod';
 import type { StorageLimit } from '../storage/open.ts';
 import type { S3Place, SftpPlace, StoragePlace } from '../storage/place.ts';
@@ -52,9 +53,6 @@ export const sftp = z.strictObject({
   'known-hosts': z.string().min(1).optional().describe('Where the key of the host is known from; ~/.ssh/known_hosts unless said otherwise'),
   config: z.string().min(1).optional().describe('In place of ~/.ssh/config'),
 });
-
-const RATE = /^(\d+(?:\.\d+)?)([KMG]?)$/;
-const rate = z.string().regex(RATE, { error: 'must be bytes a second like 500K or 10M' });
 
 export const limit = z.strictObject({
   up: rate.optional().describe('Bytes a second'),
@@ -125,18 +123,10 @@ function toSftp(entry: NonNullable<RepositoryEntry['sftp']>, folder: string): Sf
   };
 }
 
-const FACTORS: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, G: 1e9 };
-
-/** Bytes a second. */
-function parseRate(text: string): number {
-  const [, amount, unit] = RATE.exec(text) ?? [];
-  return Number(amount) * (FACTORS[unit ?? ''] ?? 1);
-}
-
 export function toLimit({ up, down, requests }: z.infer<typeof limit>): StorageLimit {
   return {
-    ...(up !== undefined && { up: parseRate(up) }),
-    ...(down !== undefined && { down: parseRate(down) }),
+    ...(up !== undefined && { up: parseSize(up) }),
+    ...(down !== undefined && { down: parseSize(down) }),
     ...(requests !== undefined && { requests }),
   };
 }

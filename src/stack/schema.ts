@@ -4,6 +4,7 @@ import { didYouMeanText } from './did-you-mean.ts';
 import { keep, plan, unknownNames } from './plan-schema.ts';
 import { EXPOSED, limit, repository, s3, secretReference, sftp } from './repository-schema.ts';
 import { SECRET_FORMS } from './secret-reference.ts';
+import { size } from './size.ts';
 import { TIERS } from './stack.ts';
 
 const NAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u;
@@ -37,11 +38,27 @@ const objective = z.strictObject({
   rto: duration.optional().describe('How long it may take at most to come back'),
 });
 
+const physical = z.strictObject({
+  directory: z.string().min(1).optional().describe('The data directory, where the server runs on this host: a restore puts a new one in its place'),
+  programs: z.string().min(1).optional().describe('The folder with the programs of the server (postgres, pg_ctl) of the same major version; found by itself where packages put it'),
+  checkpoint: z.enum(['fast', 'spread']).optional().describe('fast begins at once, spread goes easy on the disks of the server; fast unless said otherwise'),
+  'max-rate': size.optional().describe('Bytes per second that the server may read for it at most, like 50M'),
+});
+
+const wal = z.strictObject({
+  slot: z.string().regex(/^[a-z0-9_]{1,63}$/, { error: 'must be the name of a replication slot: small letters, digits and _' }).optional().describe('The replication slot; holdfast_ and the name of the store unless said otherwise'),
+  flush: duration.optional().describe('How long received log may wait until it is stored and acknowledged: the loss window; 10s unless said otherwise'),
+  limit: size.optional().describe('How much log the server may keep for us before the slot is given up rather than fill its disk; 4G unless said otherwise'),
+});
+
 const postgres = z.strictObject({
   url: postgresUrl.describe('postgresql://user@host:5432/database, without a password'),
   password: secretReference.optional().describe(`Where the password is to be found: ${SECRET_FORMS}`),
   databases: z.array(z.string().min(1)).nonempty().optional().describe('Names, or patterns with *; without it, the database of the URL'),
   globals: z.boolean().optional().describe('Roles and other things of the whole server; true unless said otherwise'),
+  tables: z.record(name, z.array(z.string().min(1)).nonempty()).optional().describe('Groups of tables by name, each a list of schema.table with * for any letters: { critical: [public.users, "billing.*"] }'),
+  physical: z.union([z.literal(true), physical], { error: 'must be true, or hold the settings of a physical backup' }).optional().describe('Back up the whole server as it lies on disk, for restores to any second; needs a user with REPLICATION'),
+  wal: wal.optional().describe('How `holdfast wal follow` keeps the write-ahead log of a physical store'),
 });
 
 const store = z
@@ -61,6 +78,11 @@ const store = z
     if (kinds !== 1) context.addIssue({ code: 'custom', message: 'must say what it is, with exactly one of: postgres, directory' });
     if (value.exclude !== undefined && value.postgres !== undefined) {
       context.addIssue({ code: 'custom', path: ['exclude'], message: 'is for directories only' });
+    }
+    const { postgres: database } = value;
+    if (database?.wal !== undefined && database.physical === undefined) context.addIssue({ code: 'custom', path: ['postgres', 'wal'], message: 'belongs to a physical store; add `physical: true`' });
+    for (const key of ['databases', 'tables', 'globals'] as const) {
+      if (database?.physical !== undefined && database[key] !== undefined) context.addIssue({ code: 'custom', path: ['postgres', key], message: 'is for logical backups; a physical one holds the whole server. Declare two stores to have both' });
     }
     if (value.backup === false && value.because === undefined) {
       context.addIssue({ code: 'custom', path: ['backup'], message: 'is false without a reason; add `because: …`' });
@@ -102,7 +124,9 @@ const KEYS = {
     now: Object.keys(store.shape),
     later: ['redis', 'volume', 's3', 'bucket', 'keys', 'configuration', 'quiesce', 'service'],
   },
-  postgres: { now: Object.keys(postgres.shape), later: ['service', 'physical', 'wal', 'tables'] },
+  postgres: { now: Object.keys(postgres.shape), later: ['service'] },
+  physical: { now: Object.keys(physical.shape), later: [] },
+  wal: { now: Object.keys(wal.shape), later: [] },
   objective: { now: Object.keys(objective.shape), later: [] },
   plan: { now: Object.keys(plan.shape), later: ['drill', 'alert'] },
   keep: { now: Object.keys(keep.shape), later: [] },

@@ -35,6 +35,32 @@ export interface PostgresStore extends CommonStore {
   readonly databases?: readonly string[];
   /** Roles and what else belongs to the whole server. */
   readonly globals: boolean;
+  /** Groups of tables, as patterns, by name. */
+  readonly tables?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A whole Postgres server as it lies on disk, with its write-ahead log. */
+export interface ClusterStore extends CommonStore {
+  readonly kind: 'cluster';
+  /** Holds no password. */
+  readonly url: string;
+  readonly password?: SecretReference;
+  /** The data directory on this host, absolute. */
+  readonly directory?: string;
+  /** A folder with the server's programs, absolute. */
+  readonly programs?: string;
+  readonly checkpoint: 'fast' | 'spread';
+  /** Bytes per second. */
+  readonly maxRate?: number;
+  readonly wal: WalSettings;
+}
+
+export interface WalSettings {
+  readonly slot: string;
+  /** How long received log may wait until it is stored. */
+  readonly flushMs: number;
+  /** How many bytes of log the server may keep for us. */
+  readonly limitBytes: number;
 }
 
 export interface DirectoryStore extends CommonStore {
@@ -44,7 +70,7 @@ export interface DirectoryStore extends CommonStore {
   readonly exclude: readonly string[];
 }
 
-export type Store = PostgresStore | DirectoryStore;
+export type Store = PostgresStore | ClusterStore | DirectoryStore;
 
 /** Where snapshots are kept. */
 export interface RepositoryPlace {
@@ -65,6 +91,10 @@ export interface Plan {
   readonly stores: 'all' | readonly string[];
   /** Names of repositories: backed up to the first, copied to the others. */
   readonly to: readonly string[];
+  readonly only?: 'schema' | 'data' | undefined;
+  /** A group of tables that the stores define. */
+  readonly tables?: string | undefined;
+  readonly frugal?: boolean | undefined;
   /** Undefined: everything. */
   readonly keep?: RetentionPolicy | undefined;
 }

@@ -7,7 +7,8 @@ import { formatDuration } from './duration.ts';
 import { fromPolicy } from './plan-schema.ts';
 import { problemOfPostgresUrl } from './schema.ts';
 import { formatSecretReference, resolvePath, type SecretReference } from './secret-reference.ts';
-import type { Plan, RepositoryPlace, Stack, Store } from './stack.ts';
+import { formatSize } from './size.ts';
+import type { ClusterStore, Plan, PostgresStore, RepositoryPlace, Stack, Store } from './stack.ts';
 
 /** What the flags of `holdfast init` say. */
 export interface InitFlags {
@@ -176,9 +177,27 @@ function renderKind(store: Store, from: string): string[] {
     'postgres:',
     `  url: ${scalar(store.url)}`,
     ...(store.password === undefined ? [] : [`  password: ${scalar(renderReference(store.password, from))}`]),
+    ...(store.kind === 'cluster' ? renderPhysical(store, from) : renderLogical(store)),
+  ];
+}
+
+function renderLogical(store: PostgresStore): string[] {
+  const groups = Object.entries(store.tables ?? {}).map(([name, patterns]) => `    ${scalar(name)}: [${patterns.map(scalar).join(', ')}]`);
+  return [
     ...indent(list('databases', store.databases ?? []), '  '),
+    ...(groups.length === 0 ? [] : ['  tables:', ...groups]),
     `  globals: ${store.globals}${store.globals ? ' # roles, and what else belongs to the whole server' : ''}`,
   ];
+}
+
+function renderPhysical({ directory, programs, checkpoint, maxRate, wal }: ClusterStore, from: string): string[] {
+  const settings = [
+    ...(directory === undefined ? [] : [`directory: ${scalar(shortPath(directory, from))}`]),
+    ...(programs === undefined ? [] : [`programs: ${scalar(shortPath(programs, from))}`]),
+    `checkpoint: ${checkpoint}`,
+    ...(maxRate === undefined ? [] : [`max-rate: ${formatSize(maxRate)}`]),
+  ];
+  return [`  physical: { ${settings.join(', ')} }`, `  wal: { slot: ${wal.slot}, flush: ${formatDuration(wal.flushMs)}, limit: ${formatSize(wal.limitBytes)} }`];
 }
 
 function renderObjective({ rpoMs, rtoMs }: NonNullable<Store['objective']>): string {

@@ -4,7 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createDemoDatabase } from '../../src/cli/demo/database.ts';
-import { debianPostgres, embeddedPostgres, type TestServer } from '../fixture/debian-postgres.ts';
+import { debianPostgres, embeddedPostgres, type TestServer } from '../fixture/postgres-server.ts';
 import { HOLDFAST } from '../fixture/holdfast.ts';
 import { run, type RunResult } from '../fixture/run.ts';
 import { scratch, type Scratch } from '../fixture/scratch.ts';

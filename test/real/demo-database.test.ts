@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { changeOnePercent, createDemoDatabase } from '../../src/cli/demo/database.ts';
-import { debianPostgres, embeddedPostgres, type TestServer } from '../fixture/debian-postgres.ts';
+import { debianPostgres, embeddedPostgres, type TestServer } from '../fixture/postgres-server.ts';
 import { run } from '../fixture/run.ts';
 
 /** Rows and a fingerprint over all rows of every table, whatever their order. */

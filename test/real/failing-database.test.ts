@@ -2,7 +2,7 @@ import { readFile, writeFile, mkdir } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectCalm } from '../fixture/clear-error.ts';
-import { debianPostgres, type TestServer } from '../fixture/debian-postgres.ts';
+import { debianPostgres, type TestServer } from '../fixture/postgres-server.ts';
 import { HOLDFAST, PASSWORD } from '../fixture/holdfast.ts';
 import { run, runAnyway, type RunResult } from '../fixture/run.ts';
 import { scratch, type Scratch } from '../fixture/scratch.ts';

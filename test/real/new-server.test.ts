@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { debianPostgres } from '../fixture/debian-postgres.ts';
+import { debianPostgres } from '../fixture/postgres-server.ts';
 import { HOLDFAST, PASSWORD } from '../fixture/holdfast.ts';
 import { run, type RunResult } from '../fixture/run.ts';
 import { scratch } from '../fixture/scratch.ts';

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { createDemoDatabase } from '../../src/cli/demo/database.ts';
 import { parseTarget } from '../../src/client/postgres/target.ts';
 import { wasmDump } from '../../src/client/postgres/wasm-dump.ts';
-import { embeddedPostgres } from '../fixture/debian-postgres.ts';
+import { embeddedPostgres } from '../fixture/postgres-server.ts';
 import { HOLDFAST, PASSWORD } from '../fixture/holdfast.ts';
 import { run, type RunResult } from '../fixture/run.ts';
 import { scratch } from '../fixture/scratch.ts';

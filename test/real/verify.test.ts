@@ -3,7 +3,7 @@ import { chmod, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from '
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createDemoDatabase } from '../../src/cli/demo/database.ts';
-import { debianPostgres } from '../fixture/debian-postgres.ts';
+import { debianPostgres } from '../fixture/postgres-server.ts';
 import { expectCalm } from '../fixture/clear-error.ts';
 import { fillHardTree } from '../fixture/hard-tree.ts';
 import { directoryStack, HOLDFAST, PASSWORD, type TestStack } from '../fixture/holdfast.ts';

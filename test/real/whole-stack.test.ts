@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { debianPostgres } from '../fixture/debian-postgres.ts';
+import { debianPostgres } from '../fixture/postgres-server.ts';
 import { HOLDFAST, PASSWORD } from '../fixture/holdfast.ts';
 import { attributesBelow, exactListing } from '../fixture/odd-tree.ts';
 import { run, type RunResult } from '../fixture/run.ts';
