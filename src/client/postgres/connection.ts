@@ -73,6 +73,7 @@ export class Connection implements AsyncDisposable {
         },
       },
     });
+    target.meter?.watch(socket);
     const { host, port, user, database, password } = target;
     const client = new pg.Client({
       ...(replication === undefined ? {} : { replication: replication === 'physical' ? 'true' : 'database' }),

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { HoldfastError, messageOf } from '../../base/errors.ts';
 import { Secret } from '../../base/secret.ts';
+import type { TrafficMeter } from './traffic.ts';
 
 export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
@@ -18,6 +19,8 @@ export interface PostgresTarget {
   readonly rootCertificate: string | undefined;
   readonly certificate: string | undefined;
   readonly key: string | undefined;
+  /** Counts the bytes of every connection that is made to this target. */
+  readonly meter?: TrafficMeter | undefined;
 }
 
 const LOCAL = /^(\/|localhost$|127\.|::1$)/;
