@@ -10,7 +10,7 @@ import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { ProofLine, RestoreRequest } from '../source.ts';
 import { analyzeDerived, analyzedWithParent } from './analyze.ts';
 import { columnList } from './catalog.ts';
-import type { DatabaseManifest, TableManifest } from './manifest.ts';
+import { piecesOf, type DatabaseManifest, type TableManifest } from './manifest.ts';
 import { releaseByTable, spelling, type TableStatement } from './post-data.ts';
 import { proveCatalog, proveConstraints, proveLargeObjects, proveSequences, proveTable } from './prove.ts';
 import { runStatements, statementsOf } from './script.ts';
@@ -111,9 +111,13 @@ export async function loadTable(connection: Connection, table: TableManifest, jo
   const steps = [...(transaction.begun ? [] : ['BEGIN']), ...(table.extension ? [] : [`TRUNCATE ONLY ${name}`])];
   await connection.query(steps.join('; '), doing);
   const sql = `COPY ${name}${columnList(table.columns)} FROM STDIN${table.extension ? '' : ' WITH (FREEZE)'}`;
-  const pieces = guarded(job.files.read(fromText(`${job.folder}/data/${table.file}`)), job.request.signal);
-  await copyIn(connection, sql, doing, pieces, (bytes) => job.request.progress(bytes));
+  // All pieces in the one session: only the transaction that emptied the table may load it frozen, and the rows then stand in their order.
+  await copyIn(connection, sql, doing, guarded(rowsOf(table, job), job.request.signal), (bytes) => job.request.progress(bytes));
   if (!transaction.begun) await connection.query('COMMIT', doing);
+}
+
+async function* rowsOf(table: TableManifest, { files, folder }: Rebuild): AsyncGenerator<Uint8Array> {
+  for (const { file } of piecesOf(table)) yield* files.read(fromText(`${folder}/data/${file}`));
 }
 
 async function* guarded(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
