@@ -17,7 +17,7 @@ export interface FolderRule {
 /** The order of the house, from the ground up. Only folders that exist have a line. */
 export const FOLDERS: readonly FolderRule[] = [
   { folder: 'base', holds: 'errors, clock, secret, files: what everything stands on', packages: ['koffi'] },
-  { folder: 'client', holds: 'protocols we speak, with no opinion about backups', packages: ['pg', '@electric-sql/pglite-tools', 'ssh2', '@aws-sdk/client-s3', '@smithy/node-http-handler'] },
+  { folder: 'client', holds: 'protocols we speak, with no opinion about backups', packages: ['pg', '@electric-sql/pglite-tools', 'ssh2', '@aws-sdk/client-s3', '@smithy/node-http-handler', 'age-encryption'] },
   {
     folder: 'storage',
     holds: 'where the files of a repository live',
@@ -34,7 +34,7 @@ export const FOLDERS: readonly FolderRule[] = [
   {
     folder: 'source',
     holds: 'what can be backed up',
-    face: ['source', 'open', 'prove'],
+    face: ['source', 'open', 'prove', 'export'],
     testFace: ['suite', 'memory'],
     packages: ['zod'],
   },

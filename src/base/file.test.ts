@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { putInPlace, writeDurably } from './file.ts';
+import { putInPlace, writeDurably, writePiecesDurably } from './file.ts';
 
 const scratch = await fs.mkdtemp(path.join(os.tmpdir(), 'holdfast-file-'));
 afterAll(async () => await fs.rm(scratch, { recursive: true, force: true }));
@@ -30,4 +31,20 @@ it('what is put in place keeps what stood there', async () => {
   expect([await fs.readFile(place, 'utf8'), await fs.readFile(kept, 'utf8')]).toEqual(['new', 'old']);
   await fs.rename(place, built);
   expect(await putInPlace(built, place, path.join(scratch, 'other'))).toBe(false);
+});
+
+it('a stream is written whole or not at all, and its hash is told', async () => {
+  const folder = path.join(scratch, 'pieces');
+  await fs.mkdir(folder);
+  async function* pieces(fail: boolean): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('one ');
+    if (fail) throw new Error('no more');
+    yield Buffer.from('two');
+  }
+  await expect(writePiecesDurably(path.join(folder, 'a'), pieces(true))).rejects.toThrow('no more');
+  expect(await fs.readdir(folder)).toEqual([]);
+  const sha256 = createHash('sha256').update('one two').digest('hex');
+  expect(await writePiecesDurably(path.join(folder, 'a'), pieces(false), { onlyNew: true })).toEqual({ bytes: 7, sha256 });
+  await expect(writePiecesDurably(path.join(folder, 'a'), pieces(false), { onlyNew: true })).rejects.toThrow('EEXIST');
+  expect(await fs.readdir(folder)).toEqual(['a']);
 });

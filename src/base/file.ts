@@ -1,5 +1,5 @@
 /** Durable writing, in one place: nobody else renames into place. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { systemCode } from './errors.ts';
@@ -64,6 +64,37 @@ async function writeAll(handle: fs.FileHandle, bytes: Uint8Array, { wrote }: Dur
     done += bytesWritten;
     await wrote?.(bytesWritten);
   }
+}
+
+/**
+ * The same for content of any length, which is not held. The memory of a piece may be used again once the next one is asked for.
+ * Answers how many bytes were written, and their SHA-256 in hex. After a failure, also of `pieces`, nothing is left.
+ */
+export async function writePiecesDurably(file: string, pieces: AsyncIterable<Uint8Array>, options: Pick<DurableOptions, 'mode' | 'onlyNew'> = {}): Promise<{ readonly bytes: number; readonly sha256: string }> {
+  const temporary = `${file}-tmp-${randomBytes(6).toString('hex')}`;
+  const handle = await fs.open(temporary, 'wx', options.mode ?? 0o600);
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    try {
+      for await (const piece of pieces) {
+        hash.update(piece);
+        for (let at = 0; at < piece.length; ) at += (await handle.write(piece, at)).bytesWritten;
+        bytes += piece.length;
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (options.onlyNew === true) await fs.link(temporary, file);
+    else await fs.rename(temporary, file);
+  } catch (error) {
+    await discard(temporary);
+    throw error;
+  }
+  if (options.onlyNew === true) await discard(temporary);
+  await syncFolder(path.dirname(file));
+  return { bytes, sha256: hash.digest('hex') };
 }
 
 /**

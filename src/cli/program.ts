@@ -9,6 +9,7 @@ import { addCheck } from './command/check.ts';
 import { addCopy } from './command/copy.ts';
 import { addDemo } from './command/demo.ts';
 import { addDiff } from './command/diff.ts';
+import { addExport } from './command/export.ts';
 import { addFind } from './command/find.ts';
 import { addForget } from './command/forget.ts';
 import { addInit } from './command/init.ts';
@@ -58,7 +59,7 @@ export function buildProgram(): Command {
     .version(VERSION)
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
-  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addAttach, addCheck, addVerify, addForget, addCopy, addPrune, addRepair, addUnlock, addKey, addStorage]) add(program);
+  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addExport, addAttach, addCheck, addVerify, addForget, addCopy, addPrune, addRepair, addUnlock, addKey, addStorage]) add(program);
   addCommonOptions(program);
   // What stands before the name of the command counts as if it stood behind it.
   program.hook('preAction', (_, command) => {

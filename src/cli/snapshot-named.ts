@@ -17,5 +17,6 @@ export async function snapshotNamed(repository: Repository, name: string): Promi
     if (found) return found;
     throw new HoldfastError('snapshot-missing', `there is no snapshot of ${store} from ${time} or before`, { hint: 'List them with `holdfast snapshots`.' });
   }
-  return snapshots.findLast((snapshot) => tagValue(snapshot, 'store') === name) ?? findById(snapshots, name);
+  const own = snapshots.filter((snapshot) => tagValue(snapshot, 'store') === name);
+  return own.findLast((snapshot) => tagValue(snapshot, 'part') === undefined) ?? own.at(-1) ?? findById(snapshots, name);
 }
