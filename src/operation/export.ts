@@ -10,7 +10,7 @@ import { gpgEncrypted } from '../client/encryption/gpg.ts';
 import type { Repository, Snapshot } from '../repository/repository.ts';
 import { exportablesOf, type Exportable } from '../source/export.ts';
 import type { Context } from './context.ts';
-import { readManifest } from './manifest.ts';
+import { readManifest, type SnapshotManifest } from './manifest.ts';
 
 export const EXPORT_FORMATS = ['sql', 'sql.gz'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
@@ -49,6 +49,7 @@ export async function exportSnapshot(options: ExportOptions, context: Context): 
   await using opened = await repository.files(snapshot);
   const manifest = await readManifest(opened.files);
   const databases = exportablesOf(manifest.content, opened.files, options.databases);
+  refuseRowless(manifest, options);
   const files = await namesOf(databases, options);
   const written: ExportedFile[] = [];
   for (const [i, database] of databases.entries()) written.push(await exportOne(database, files[i] ?? '', options, context));
@@ -63,6 +64,11 @@ export async function exportToStream(options: Omit<ExportOptions, 'to'>, take: (
   if (second !== undefined) throw new HoldfastError('usage', 'the snapshot holds several databases, and one stream takes one', { hint: 'Name it with --database.' });
   if (database === undefined) return;
   for await (const piece of await contentOf(database, options.format ?? 'sql', options, context)) await take(piece);
+}
+
+function refuseRowless({ content }: SnapshotManifest, { schemaOnly }: Pick<ExportOptions, 'schemaOnly'>): void {
+  if (content.part?.only !== 'schema' || schemaOnly) return;
+  throw new HoldfastError('usage', 'the snapshot holds the schema only, without rows', { hint: 'Add --schema-only, or choose a snapshot of the whole store.' });
 }
 
 async function exportOne(database: Exportable, file: string, options: ExportOptions, context: Context): Promise<ExportedFile> {

@@ -1,9 +1,11 @@
 /** What of a snapshot can be given to people without Holdfast, as one file each. */
 import { HoldfastError } from '../base/errors.ts';
+import { fromText } from '../base/raw-name.ts';
 import type { SnapshotFiles } from '../repository/entry.ts';
 import { exportName, exportSql } from './postgres/export-sql.ts';
 import { encodeName } from './postgres/file-name.ts';
 import { readDetail, type DatabaseManifest, type PostgresDetail } from './postgres/manifest.ts';
+import { schemaText } from './postgres/schema-text.ts';
 import type { StoreManifest } from './source.ts';
 
 export interface ExportWork {
@@ -26,6 +28,8 @@ export interface Exportable {
   readonly rows: number;
   /** A script for psql. Throws `restore-unproven` when rows are not those of the manifest. */
   sql(work: ExportWork): AsyncIterable<Uint8Array>;
+  /** The schema for people and version control; see postgres/schema-text.ts. */
+  schemaText(): Promise<string>;
 }
 
 /** The databases of a snapshot. Throws `usage` when it is not one of databases, `path-missing` when one of `names` is not in it. */
@@ -33,6 +37,7 @@ export function exportablesOf(manifest: StoreManifest, files: SnapshotFiles, nam
   if (manifest.kind !== 'postgres') {
     throw new HoldfastError('usage', `the snapshot is one of a ${manifest.kind}, and only databases are exported`, { hint: 'Files come back as they are with `holdfast restore STORE --into FOLDER`.' });
   }
+  if (manifest.part?.only === 'data') throw new HoldfastError('usage', 'the snapshot holds rows only, without the schema that they go into', { hint: 'Choose a snapshot of the whole store; `holdfast snapshots` lists them.' });
   const detail = readDetail(manifest);
   const known = detail.databases.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
@@ -46,5 +51,9 @@ function exportable(detail: PostgresDetail, database: DatabaseManifest, files: S
   return {
     name, fileName: exportName(name), moment, tables: tables.length, rows: tables.reduce((sum, table) => sum + table.rows, 0),
     sql: (work) => exportSql({ ...work, files, store, database }),
+    schemaText: async () => {
+      const [before, after] = await Promise.all(['pre-data.sql', 'post-data.sql'].map((file) => files.bytes(fromText(`${store}/${database.folder}/${file}`))));
+      return schemaText(before?.toString() ?? '', after?.toString() ?? '');
+    },
   };
 }

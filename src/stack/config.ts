@@ -65,12 +65,12 @@ function toStack(config: ConfigFile, folder: string): Stack {
     folder,
     stores: Object.entries(config.stores).map(([name, store]) => toStore(name, store, folder)),
     repositories: Object.entries(config.repositories).map(([name, entry]) => toRepository(name, entry, folder)),
-    ...(config.plans !== undefined && { plans: Object.entries(config.plans).map(([name, entry]) => toPlan(name, entry)) }),
+    ...(config.plans !== undefined && { plans: Object.entries(config.plans).map(([name, entry]) => toPlan(name, entry, folder)) }),
   };
 }
 
-function toPlan(name: string, { cron, stores, to, keep, only, tables, frugal }: PlanEntry): Plan {
-  return { name, ...(cron !== undefined && { cron }), stores: stores ?? 'all', to, only, tables, frugal, ...(keep !== undefined && { keep: toPolicy(keep) }) };
+function toPlan(name: string, { cron, stores, to, keep, only, tables, frugal, git }: PlanEntry, folder: string): Plan {
+  return { name, ...(cron !== undefined && { cron }), stores: stores ?? 'all', to, only, tables, frugal, ...(git !== undefined && { git: resolvePath(folder, git) }), ...(keep !== undefined && { keep: toPolicy(keep) }) };
 }
 
 function toRepository(name: string, entry: ConfigFile['repositories'][string], folder: string): RepositoryPlace {

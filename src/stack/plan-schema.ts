@@ -38,6 +38,7 @@ export const plan = z.strictObject({
   only: z.enum(['schema', 'data']).optional().describe('Of databases, only their schema or only their rows'),
   tables: z.string().min(1).optional().describe('Of databases, only the tables of this group, as their stores define it under `tables`'),
   frugal: z.boolean().optional().describe('Of databases, ask the server for fingerprints and read only what has changed: for servers whose traffic costs'),
+  git: z.string().min(1).optional().describe('A folder of a Git repository, relative to this file, that gets the schema of databases as SQL, and a commit when it has changed'),
   keep: keep.optional().describe('What `holdfast forget` keeps of the snapshots of this plan; everything unless said otherwise'),
 });
 

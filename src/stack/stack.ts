@@ -95,6 +95,8 @@ export interface Plan {
   /** A group of tables that the stores define. */
   readonly tables?: string | undefined;
   readonly frugal?: boolean | undefined;
+  /** A folder of a Git work tree for the schema of databases; absolute. */
+  readonly git?: string | undefined;
   /** Undefined: everything. */
   readonly keep?: RetentionPolicy | undefined;
 }

@@ -97,21 +97,25 @@ export function renderConfig(stack: Stack): string {
     ...(stack.repositories.length === 0 ? ['repositories: {}'] : ['repositories:']),
     ...stack.repositories.flatMap((repository) => [`  ${scalar(repository.name)}:`, ...indent(renderRepository(repository, from), '    ')]),
     '',
-    ...renderPlans(stack.plans ?? []),
+    ...renderPlans(stack.plans ?? [], stack.folder),
   ].join('\n');
 }
 
-function renderPlans(plans: readonly Plan[]): string[] {
+function renderPlans(plans: readonly Plan[], from: string): string[] {
   if (plans.length === 0) return [];
   const flow = (names: readonly string[]): string => `[${names.map((name) => JSON.stringify(name)).join(', ')}]`;
   return [
     '# What is backed up when, to where, and how long it is kept.',
     'plans:',
-    ...plans.flatMap(({ name, cron, stores, to, keep }) => [
+    ...plans.flatMap(({ name, cron, stores, to, keep, only, tables, frugal, git }) => [
       `  ${scalar(name)}:`,
       ...(cron === undefined ? [] : [`    cron: ${JSON.stringify(cron)}`]),
       `    stores: ${stores === 'all' ? 'all' : flow(stores)}`,
       `    to: ${flow(to)}`,
+      ...(only === undefined ? [] : [`    only: ${only}`]),
+      ...(tables === undefined ? [] : [`    tables: ${scalar(tables)}`]),
+      ...(frugal === undefined ? [] : [`    frugal: ${frugal}`]),
+      ...(git === undefined ? [] : [`    git: ${scalar(shortPath(git, from))}`]),
       ...(keep === undefined ? [] : [`    keep: { ${fromPolicy(keep).map(([key, value]) => `${key}: ${typeof value === 'object' ? flow(value) : value}`).join(', ')} }`]),
     ]),
     '',

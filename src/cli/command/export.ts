@@ -2,13 +2,16 @@ import * as path from 'node:path';
 import { Option, type Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import type { Secret } from '../../base/secret.ts';
+import type { SchemaCommit } from '../../operation/schema-history.ts';
 import type { ExportedFile, ExportFormat, ExportLock } from '../../operation/export.ts';
 import { formatBytes, formatCount, painter, plural, printable } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { snapshotNamed } from '../snapshot-named.ts';
 
 interface Options extends CommonOptions {
-  readonly to: string;
+  readonly to?: string;
+  readonly git?: string;
+  readonly push?: boolean;
   readonly database: readonly string[];
   readonly format?: ExportFormat;
   readonly encrypt?: 'gpg' | 'age';
@@ -26,7 +29,7 @@ export function addExport(program: Command): void {
     .summary('write a database of a snapshot as a file that needs no Holdfast')
     .description('Writes databases of a snapshot as files for psql, also compressed and encrypted, so that standard programs open them. Every table is proven on the way; nothing is overwritten.')
     .argument('<snapshot>', 'a store (its newest snapshot), STORE@TIME, or the id of a snapshot')
-    .requiredOption('--to <place>', 'a folder, in which the file is named backup-YYYY-MM-DD-HHMMSS.sql.gz after the moment (UTC) of the data; a file, whose name says what it is; or - for standard output')
+    .option('--to <place>', 'a folder, in which the file is named backup-YYYY-MM-DD-HHMMSS.sql.gz after the moment (UTC) of the data; a file, whose name says what it is; or - for standard output')
     .option('--database <name>', 'only this database; repeatable', repeated, [])
     .addOption(new Option('--format <format>', 'what is written, when the name of the file does not say it').choices(['sql', 'sql.gz']))
     .addOption(new Option('--encrypt <program>', 'encrypt so that this program opens it: gpg (AES-256 by passphrase) or age; a name that ends in .gpg or .age says it too').choices(['gpg', 'age']))
@@ -34,16 +37,20 @@ export function addExport(program: Command): void {
     .option('--recipient <key>', 'with age: who can open it, as a public key age1…; repeatable', repeated, [])
     .option('--roles', 'also make the roles that are missing, at the head of the script')
     .option('--schema-only', 'without rows')
+    .addOption(new Option('--git <folder>', 'write the schema as DATABASE.sql into this folder of a Git repository, and commit it when it has changed').conflicts('to'))
+    .option('--push', 'with --git: push the branch')
     .action(run);
 }
 
 async function run(name: string, options: Options): Promise<void> {
   await using session = new Session(options);
+  if (options.git !== undefined) return await recordInGit(session, name, options.git, options);
+  if (options.to === undefined) throw new HoldfastError('usage', 'it is not said where the export goes', { hint: 'Add --to FOLDER, --to FILE, --to - or --git FOLDER.' });
   const { exportSnapshot, exportToStream } = await import('../../operation/export.ts');
   const lock = await lockOf(session, options);
   const repository = await session.repository();
   const work = {
-    repository, snapshot: await snapshotNamed(repository, name), databases: options.database, format: options.format, lock,
+    repository, snapshot: await snapshotNamed(repository, name, options.schemaOnly === true ? ['schema'] : []), databases: options.database, format: options.format, lock,
     globals: options.roles ?? false, schemaOnly: options.schemaOnly ?? false,
   };
   if (options.to === '-') {
@@ -55,8 +62,22 @@ async function run(name: string, options: Options): Promise<void> {
   session.answer({ snapshot: work.snapshot.id, files }, files.map((file) => line(file, lock)));
 }
 
+async function recordInGit(session: Session, name: string, folder: string, options: Options): Promise<void> {
+  const { recordSchema } = await import('../../operation/schema-history.ts');
+  const repository = await session.repository();
+  const snapshot = await snapshotNamed(repository, name, ['schema']);
+  const done = await recordSchema({ repository, snapshot, databases: options.database, folder: path.resolve(folder), push: options.push ?? false }, session.context);
+  session.answer({ snapshot: snapshot.id, ...done }, schemaLines(done));
+}
+
+export function schemaLines({ folder, files, commit, pushed }: SchemaCommit): readonly string[] {
+  const paint = painter(process.stdout);
+  const what = `${files.map(printable).join(', ')} in ${printable(folder)}`;
+  return [commit === undefined ? `The schema has not changed: ${what}${pushed ? ', pushed' : ''}.` : `${paint('green', 'committed')} ${commit.slice(0, 10)}: ${what}${pushed ? ', pushed' : ''}.`];
+}
+
 /** Who may open the file. Everything that is wrong with it is told before a byte is read. */
-async function lockOf(session: Session, { encrypt, to, passphrase, recipient }: Options): Promise<ExportLock | undefined> {
+async function lockOf(session: Session, { encrypt, to = '', passphrase, recipient }: Options): Promise<ExportLock | undefined> {
   const by = encrypt ?? (/\.(gpg|age)$/.exec(to)?.[1] as 'gpg' | 'age' | undefined);
   if (by === undefined) {
     if (passphrase !== undefined || recipient.length > 0) throw new HoldfastError('usage', 'a passphrase or recipient is given, but nothing is to be encrypted', { hint: 'Add --encrypt gpg or --encrypt age.' });
