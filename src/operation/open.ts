@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
-import { openRepository, type Repository } from '../repository/repository.ts';
+import { createRepository, openRepository, type Repository } from '../repository/repository.ts';
 import { openSource } from '../source/open.ts';
 import type { Source } from '../source/source.ts';
 import { formatSecretReference, resolveSecret, type SecretReference } from '../stack/secret-reference.ts';
@@ -18,7 +18,7 @@ export async function sourceOf(store: Store, clock: Clock): Promise<Source> {
   if (store.kind === 'directory') return openSource({ kind: 'directory', path: store.path, exclude: store.exclude }, clock);
   if (store.kind === 'cluster') throw new HoldfastError('internal', 'physical stores cannot be opened yet');
   const password = store.password === undefined ? undefined : await resolveSecret(store.password);
-  return openSource({ kind: 'postgres', url: store.url, password, databases: store.databases }, clock);
+  return openSource({ kind: 'postgres', url: store.url, password, databases: store.databases, globals: store.globals }, clock);
 }
 
 export async function passwordOf(place: Pick<RepositoryPlace, 'name' | 'password'>): Promise<Secret> {
@@ -64,6 +64,21 @@ export async function repositoryOf(place: RepositoryPlace, clock: Clock, options
   const storage = await storageOf(place, options);
   try {
     return await openRepository(storage, await passwordOf(place), clock);
+  } catch (error) {
+    await storage.close?.();
+    throw error;
+  }
+}
+
+/** Makes an empty repository at its place and opens it. Repositories of one polynomial cut the same content into the same chunks. Throws `repository-exists`, `secret-missing`. */
+export async function makeRepository(place: RepositoryPlace, clock: Clock, polynomial?: bigint): Promise<Repository> {
+  const password = await passwordOf(place);
+  if (password.reveal() === '') {
+    throw new HoldfastError('secret-missing', `the password of the repository ${place.name} is empty`, { hint: 'Write one where its reference points to; without it nobody can restore, so keep a copy elsewhere.' });
+  }
+  const storage = await storageOf(place);
+  try {
+    return await createRepository(storage, password, clock, polynomial);
   } catch (error) {
     await storage.close?.();
     throw error;

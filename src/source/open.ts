@@ -7,7 +7,7 @@ import type { Source } from './source.ts';
 
 export type SourceSpec =
   | { readonly kind: 'directory'; readonly path: string; readonly exclude: readonly string[]; readonly ownershipByName?: boolean }
-  | { readonly kind: 'postgres'; readonly url: string; readonly password: Secret | undefined; readonly databases: readonly string[] | undefined };
+  | { readonly kind: 'postgres'; readonly url: string; readonly password: Secret | undefined; readonly databases: readonly string[] | undefined; readonly globals: boolean };
 
 /** Opens nothing outside yet; the source does that when it is asked to work. */
 export function openSource(spec: SourceSpec, clock: Clock): Source {

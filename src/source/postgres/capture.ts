@@ -11,7 +11,7 @@ import { readTable } from './capture-table.ts';
 import { readLargeObjects, readLeftOut, readSequences, sequencesSql } from './catalog.ts';
 import { file, folder, plainMetadata } from './entries.ts';
 import { encodeName, tableFile } from './file-name.ts';
-import { readGlobals } from './globals.ts';
+import { readGlobalFiles } from './globals-sql.ts';
 import { writeLargeObjects } from './large-object.ts';
 import { lend } from './lend.ts';
 import type { DatabaseManifest, LargeObjectManifest, PostgresDetail, TableManifest } from './manifest.ts';
@@ -30,7 +30,7 @@ interface HeldDatabase {
   release(): Promise<void>;
 }
 
-export async function capturePostgres(targets: readonly PostgresTarget[], clock: Clock, context: CaptureContext): Promise<Capture> {
+export async function capturePostgres(targets: readonly PostgresTarget[], clock: Clock, context: CaptureContext, { globals: wanted }: { readonly globals: boolean }): Promise<Capture> {
   const held: HeldDatabase[] = [];
   const metadata = plainMetadata(clock);
   const release = async (): Promise<void> => {
@@ -40,15 +40,14 @@ export async function capturePostgres(targets: readonly PostgresTarget[], clock:
     for (const target of targets) held.push(await holdDatabase(target, metadata, context));
     const [first] = held;
     if (first === undefined) throw new HoldfastError('config', `The store ${context.store} names no database.`);
-    const globals = await readGlobals(first.held.leader);
-    if (globals.withoutPasswords) context.step('The passwords of roles cannot be read by this user and are left out.');
-    const passwords = globals.withoutPasswords ? [{ subject: 'passwords of roles', because: 'the user of the backup may not read them' }] : [];
-    const top = folder(encodeName(context.store), metadata, [...held.map((one) => one.folder), file('globals.sql', metadata, globals.sql)]);
+    const globals = await readGlobalFiles(first.held.leader, wanted);
+    for (const { subject, because } of globals.leftOut) context.step(`Left out: ${subject}, because ${because}.`);
+    const top = folder(encodeName(context.store), metadata, [...held.map((one) => one.folder), ...globals.files.map(({ name, text }) => file(name, metadata, text))]);
     return {
       paths: [fromText(`/${encodeName(context.store)}`)],
       root: folder('', metadata, [top]),
       parallel: PARALLEL,
-      manifest: async () => manifestOf(context.store, held, passwords),
+      manifest: async () => manifestOf(context.store, held, globals.leftOut),
       [Symbol.asyncDispose]: release,
     };
   } catch (error) {

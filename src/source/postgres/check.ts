@@ -1,35 +1,59 @@
-/** May this user read everything? All that is missing is told at once. */
+/** May this user read everything? All that is missing, in all databases, is told at once and before the first byte. */
 import { HoldfastError } from '../../base/errors.ts';
 import { Connection } from '../../client/postgres/connection.ts';
 import { findDumpProgram } from '../../client/postgres/pg-dump.ts';
+import { identifier } from '../../client/postgres/sql-quote.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
-import { prepareReading } from './session.ts';
+import { missingRights, type MissingRights } from './rights.ts';
 
-const MISSING = `
-  WITH me AS (SELECT rolsuper OR rolbypassrls AS sees_all FROM pg_catalog.pg_roles WHERE rolname = current_user),
-  rel AS (SELECT c.*, n.nspname, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'))
-  SELECT DISTINCT pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', nspname, current_user) AS needed FROM rel WHERE NOT pg_catalog.has_schema_privilege(nspname, 'USAGE')
-  UNION SELECT pg_catalog.format('GRANT SELECT ON %s %s TO %I', CASE WHEN relkind = 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, name, current_user) FROM rel
-    WHERE NOT CASE WHEN relkind = 'S' THEN pg_catalog.has_sequence_privilege(oid, 'SELECT') ELSE pg_catalog.has_table_privilege(oid, 'SELECT') END
-  UNION SELECT pg_catalog.format('ALTER ROLE %I BYPASSRLS', current_user) FROM rel, me
-    WHERE relrowsecurity AND NOT me.sees_all AND (relforcerowsecurity OR NOT pg_catalog.pg_has_role(relowner, 'USAGE'))
-  ORDER BY 1`;
+/** Databases that are asked at once. */
+const PARALLEL = 4;
+/** How many of what is missing an error names; the statements give all of it. */
+const NAMED = 8;
 
-/** Throws `source-failed` with the statements that would give what is missing. */
-export async function checkDatabases(targets: readonly PostgresTarget[]): Promise<void> {
-  const needed: string[] = [];
-  for (const target of targets) {
-    await Connection.with(target, async (connection) => {
-      await prepareReading(connection);
-      const [row] = await connection.query<{ version: string }>(`SELECT pg_catalog.current_setting('server_version') AS version`, 'asking for the version');
-      await findDumpProgram(row?.version.split(' ')[0] ?? '0');
-      needed.push(...(await connection.query<{ needed: string }>(MISSING, 'checking the privileges')).map((one) => one.needed));
-    });
-  }
-  if (needed.length === 0) return;
-  throw new HoldfastError('source-failed', `The user of the backup may not read everything: ${needed.length} privileges are missing.`, {
-    hint: `Run as a superuser: ${[...new Set(needed)].join('; ')};`,
+/**
+ * Throws one `source-failed` with the statements that would give what is missing. `closed` are databases that are known to let this user
+ * not in. Costs a connection and a question for each database.
+ */
+export async function checkRights(targets: readonly PostgresTarget[], closed: readonly string[]): Promise<void> {
+  const found: MissingRights[] = [];
+  const left = targets.filter(({ database }) => !closed.includes(database)).values();
+  const ask = async (): Promise<void> => {
+    for (const target of left) {
+      const lacking = await Connection.with(target, missingRights);
+      if (lacking !== undefined) found.push(lacking);
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, ask));
+  const user = found[0]?.user ?? targets[0]?.user ?? '';
+  const connects = closed.map((name): MissingRights => ({ database: name, user, missing: [`CONNECT on database ${name}`], statements: [`GRANT CONNECT ON DATABASE ${identifier(name)} TO ${identifier(user)}`] }));
+  const all = [...connects, ...found.toSorted((a, b) => (a.database < b.database ? -1 : 1))];
+  if (all.length > 0) throw lackingError(user, all, closed);
+}
+
+function lackingError(user: string, lacking: readonly MissingRights[], closed: readonly string[]): HoldfastError {
+  const named = lacking.flatMap(({ database, missing }) => missing.map((one) => (closed.includes(database) || lacking.length === 1 ? one : `${one} in ${database}`)));
+  const more = named.length > NAMED ? ` and ${named.length - NAMED} more` : '';
+  const where = lacking.length === 1 ? `the database ${lacking[0]?.database}` : `${lacking.length} databases`;
+  const count = named.length === 1 ? 'a privilege is' : `${named.length} privileges are`;
+  // Statements for the whole server are the same in every database; CONNECT can be granted from anywhere.
+  const said = new Set<string>();
+  const script = lacking.flatMap(({ database, statements }) => {
+    const fresh = statements.filter((statement) => !said.has(statement));
+    for (const statement of fresh) said.add(statement);
+    const connect = closed.includes(database) || fresh.length === 0 ? [] : [`\\connect ${/^[a-z0-9_]+$/.test(database) ? database : identifier(database)}`];
+    return [...connect, ...fresh.map((statement) => `${statement};`)];
+  });
+  const after = closed.length > 0 ? ' Then run this again: what is in databases that let nobody in could not be looked at.' : '';
+  return new HoldfastError('source-failed', `${user} may not read all of ${where}: ${count} missing (${named.slice(0, NAMED).join(', ')}${more}).`, {
+    hint: `Nothing was read.${after} Run with psql as a superuser:\n${script.map((line) => `    ${line}`).join('\n')}`,
+  });
+}
+
+/** Is a pg_dump here that is new enough for this server? Throws `program-missing`. */
+export async function checkDumpProgram(target: PostgresTarget): Promise<void> {
+  await Connection.with(target, async (connection) => {
+    const [row] = await connection.query<{ version: string }>(`SELECT pg_catalog.current_setting('server_version') AS version`, 'asking for the version');
+    await findDumpProgram(row?.version.split(' ')[0] ?? '0');
   });
 }

@@ -1,27 +1,68 @@
-/** Roles, which belong to the server and not to a database, as one statement that makes what is missing and leaves alone what is there. */
+/** What belongs to the server and not to a database: roles, memberships, tablespaces, privileges on settings; kept as `globals.json`. */
+import { z } from 'zod';
 import type { Connection } from '../../client/postgres/connection.ts';
 import { identifier, literal } from '../../client/postgres/sql-quote.ts';
 
-interface Role {
-  readonly name: string;
-  readonly superuser: boolean;
-  readonly inherit: boolean;
-  readonly createrole: boolean;
-  readonly createdb: boolean;
-  readonly login: boolean;
-  readonly replication: boolean;
-  readonly bypassrls: boolean;
-  readonly limit: number;
-  readonly until: string | null;
-  readonly settings: readonly string[];
-  readonly comment: string | null;
-}
+/** Beside the folders of the databases. */
+export const GLOBALS_FILE = 'globals.json';
 
-interface Membership {
-  readonly role: string;
-  readonly member: string;
-  readonly admin: boolean;
-}
+const grant = z.object({ grantee: z.string().nullable(), privilege: z.string(), grantable: z.boolean() });
+
+const role = z.object({
+  name: z.string(),
+  superuser: z.boolean(),
+  inherit: z.boolean(),
+  createrole: z.boolean(),
+  createdb: z.boolean(),
+  login: z.boolean(),
+  replication: z.boolean(),
+  bypassrls: z.boolean(),
+  limit: z.number(),
+  until: z.string().nullable(),
+  /** `name=value`, for all databases; those for one database are in its `database.json`. */
+  settings: z.array(z.string()),
+  comment: z.string().nullable(),
+  /** As the server keeps it, hashed; null: it has none, or we may not read it. Never to be shown. */
+  password: z.string().nullable(),
+});
+
+const membership = z.object({
+  role: z.string(),
+  member: z.string(),
+  /** Null: the first superuser of the server, or a role that is gone. */
+  grantor: z.string().nullable(),
+  admin: z.boolean(),
+  /** Null: the server is older than 16, which has the options INHERIT and SET. */
+  inherit: z.boolean().nullable(),
+  set: z.boolean().nullable(),
+});
+
+const tablespace = z.object({
+  name: z.string(),
+  owner: z.string(),
+  /** A folder of the server; empty for one that lies within the data directory. */
+  location: z.string(),
+  /** `name=value` */
+  options: z.array(z.string()),
+  comment: z.string().nullable(),
+  /** Null: those that every tablespace has. */
+  grants: z.array(grant).nullable(),
+});
+
+export const globalFacts = z.object({
+  /** Are the passwords of roles in it? False when the user of the backup may not read them. */
+  passwords: z.boolean(),
+  roles: z.array(role),
+  memberships: z.array(membership),
+  tablespaces: z.array(tablespace),
+  /** Of servers from 15 on: who may SET a setting that is else for superusers, or ALTER SYSTEM. */
+  parameters: z.array(z.object({ name: z.string(), grants: z.array(grant) })),
+});
+
+export type GlobalFacts = z.infer<typeof globalFacts>;
+export type RoleFacts = z.infer<typeof role>;
+export type MembershipFacts = z.infer<typeof membership>;
+export type TablespaceFacts = z.infer<typeof tablespace>;
 
 /** Settings whose value is a list that is quoted already. */
 const LISTS = /^(search_path|temp_tablespaces|local_preload_libraries|session_preload_libraries|shared_preload_libraries|unix_socket_directories)$/i;
@@ -34,62 +75,44 @@ export function settingSql(setting: string): string {
   return `SET ${dotted} TO ${LISTS.test(name) ? value || "''" : literal(value)}`;
 }
 
-function createRole(role: Role, password: string | undefined): string {
-  const flag = (on: boolean, name: string): string => `${on ? '' : 'NO'}${name}`;
-  const parts = [
-    flag(role.superuser, 'SUPERUSER'), flag(role.inherit, 'INHERIT'), flag(role.createrole, 'CREATEROLE'), flag(role.createdb, 'CREATEDB'),
-    flag(role.login, 'LOGIN'), flag(role.replication, 'REPLICATION'), flag(role.bypassrls, 'BYPASSRLS'), `CONNECTION LIMIT ${role.limit}`,
-  ];
-  if (role.until !== null) parts.push(`VALID UNTIL ${literal(role.until)}`);
-  if (password !== undefined) parts.push(`PASSWORD ${literal(password)}`);
-  return `CREATE ROLE ${identifier(role.name)} WITH ${parts.join(' ')}`;
-}
+const GRANTS = `pg_catalog.json_agg(pg_catalog.json_build_object('grantee', CASE WHEN x.grantee <> 0 THEN pg_catalog.pg_get_userbyid(x.grantee) END, 'privilege', x.privilege_type, 'grantable', x.is_grantable))`;
+const PARAMETERS_SINCE = 15;
 
-/**
- * The roles of the server as SQL. Passwords (as the server keeps them: hashed) are in it when we may read them; else
- * `withoutPasswords` is true.
- */
-export async function readGlobals(connection: Connection): Promise<{ sql: string; roles: number; withoutPasswords: boolean }> {
-  const [rights] = await connection.query<{ may: boolean }>(`SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS may`, 'asking for privileges');
-  const may = rights?.may === true;
-  const roles = await connection.query<Role>(
+/** Everything but passwords can be read by anybody; those only when we may. */
+export async function readGlobals(connection: Connection): Promise<GlobalFacts> {
+  const [rights] = await connection.query<{ may: boolean; major: number }>(
+    `SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS may, pg_catalog.current_setting('server_version_num')::int / 10000 AS major`, 'asking for privileges');
+  const { may = false, major = 0 } = rights ?? {};
+  const roles = await connection.query<RoleFacts>(
     `SELECT r.rolname AS name, rolsuper AS superuser, rolinherit AS inherit, rolcreaterole AS createrole, rolcreatedb AS createdb, rolcanlogin AS login,
        rolreplication AS replication, rolbypassrls AS bypassrls, rolconnlimit AS "limit", rolvaliduntil::text AS until,
-       pg_catalog.shobj_description(r.oid, 'pg_authid') AS comment,
+       pg_catalog.shobj_description(r.oid, 'pg_authid') AS comment, ${may ? '(SELECT a.rolpassword FROM pg_catalog.pg_authid a WHERE a.oid = r.oid)' : 'NULL'} AS password,
        coalesce((SELECT pg_catalog.to_json(s.setconfig) FROM pg_catalog.pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0), '[]') AS settings
      FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_' ORDER BY 1`,
     'reading the roles',
   );
-  const passwords = may ? await connection.query<{ name: string; password: string }>(`SELECT rolname AS name, rolpassword AS password FROM pg_catalog.pg_authid WHERE rolpassword IS NOT NULL`, 'reading the passwords of roles') : [];
-  const memberships = await connection.query<Membership>(
-    `SELECT r.rolname AS role, m.rolname AS member, pg_catalog.bool_or(a.admin_option) AS admin FROM pg_catalog.pg_auth_members a
-     JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member WHERE m.rolname !~ '^pg_' GROUP BY 1, 2 ORDER BY 1, 2`,
+  const tablespaces = await connection.query<TablespaceFacts>(
+    `SELECT t.spcname AS name, pg_catalog.pg_get_userbyid(t.spcowner) AS owner, pg_catalog.pg_tablespace_location(t.oid) AS location, coalesce(pg_catalog.to_json(t.spcoptions), '[]') AS options,
+       pg_catalog.shobj_description(t.oid, 'pg_tablespace') AS comment, CASE WHEN t.spcacl IS NOT NULL THEN (SELECT coalesce(${GRANTS}, '[]') FROM pg_catalog.aclexplode(t.spcacl) x) END AS grants
+     FROM pg_catalog.pg_tablespace t WHERE t.spcname !~ '^pg_' ORDER BY 1`,
+    'reading the tablespaces',
+  );
+  const parameters = major < PARAMETERS_SINCE ? [] : await connection.query<GlobalFacts['parameters'][number]>(
+    `SELECT p.parname AS name, (SELECT ${GRANTS} FROM pg_catalog.aclexplode(p.paracl) x WHERE x.grantee <> 10) AS grants FROM pg_catalog.pg_parameter_acl p
+     WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(p.paracl) x WHERE x.grantee <> 10) ORDER BY 1`,
+    'reading the privileges on settings',
+  );
+  return { passwords: may, roles, memberships: await readMemberships(connection), tablespaces, parameters };
+}
+
+/** A server of 16 or newer keeps one membership for each grantor; before, the grantor meant nothing. Through JSON, because the columns came with 16. */
+async function readMemberships(connection: Connection): Promise<MembershipFacts[]> {
+  return await connection.query<MembershipFacts>(
+    `SELECT r.rolname AS role, m.rolname AS member, CASE WHEN j ? 'set_option' AND a.grantor <> 10 THEN g.rolname END AS grantor, a.admin_option AS admin,
+       (j->>'inherit_option')::bool AS inherit, (j->>'set_option')::bool AS set
+     FROM pg_catalog.pg_auth_members a JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
+     LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantor, LATERAL pg_catalog.to_jsonb(a) j
+     WHERE m.rolname !~ '^pg_' ORDER BY 1, 2, 3 NULLS FIRST`,
     'reading the memberships of roles',
   );
-  const kept = new Map(passwords.map(({ name, password }) => [name, password]));
-  const blocks = roles.map((role) => roleBlock(role, kept.get(role.name)));
-  const grants = memberships.map(({ role, member, admin }) =>
-    `  IF ${literal(member)} = ANY (made) OR ${literal(role)} = ANY (made) THEN\n    EXECUTE ${literal(`GRANT ${identifier(role)} TO ${identifier(member)}${admin ? ' WITH ADMIN OPTION' : ''}`)};\n  END IF;\n`);
-  const body = `DECLARE made text[] := '{}';\nBEGIN\n${blocks.join('')}${grants.join('')}END`;
-  return { sql: `${header(may)}DO ${literalBody(body)};\n`, roles: roles.length, withoutPasswords: !may };
-}
-
-function header(may: boolean): string {
-  return `-- Roles of the server. Those that exist are left as they are.\n${may ? '' : '-- Without passwords: the user of the backup may not read them.\n'}`;
-}
-
-function roleBlock(role: Role, password: string | undefined): string {
-  const statements = [createRole(role, password)];
-  for (const setting of role.settings) statements.push(`ALTER ROLE ${identifier(role.name)} ${settingSql(setting)}`);
-  if (role.comment !== null) statements.push(`COMMENT ON ROLE ${identifier(role.name)} IS ${literal(role.comment)}`);
-  const runs = statements.map((statement) => `    EXECUTE ${literal(statement)};\n`).join('');
-  const name = literal(role.name);
-  return `  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${name}) THEN\n${runs}    made := made || ${name}::text;\n  END IF;\n`;
-}
-
-/** A dollar quote that the body does not hold. */
-function literalBody(body: string): string {
-  let tag = '$roles$';
-  for (let turn = 0; body.includes(tag); turn++) tag = `$roles${turn}$`;
-  return `${tag}\n${body}\n${tag}`;
 }
