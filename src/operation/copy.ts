@@ -1,9 +1,9 @@
 /** `copy`: brings snapshots into another repository. Each copy stands for itself: proofs are not copied, a copy is verified where it lies. */
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
-import { createRepository, describeKeeping, findById, tagValue, type CopyOutcome, type Repository, type Snapshot } from '../repository/repository.ts';
+import { describeKeeping, findById, tagValue, type CopyOutcome, type Repository, type Snapshot } from '../repository/repository.ts';
 import type { RepositoryPlace } from '../stack/stack.ts';
 import type { Context } from './context.ts';
-import { passwordOf, repositoryOf, storageOf } from './open.ts';
+import { makeRepository, repositoryOf } from './open.ts';
 
 export interface CopyReport {
   /** Where the copies are. */
@@ -30,16 +30,8 @@ export async function openTarget(place: RepositoryPlace, { clock }: Context, pol
     if (!isHoldfastError(error, 'repository-missing')) throw error;
     if (polynomial === undefined) throw new HoldfastError(error.code, error.message, { hint: 'Check the place, or have it made with --init.', cause: error });
   }
-  const password = await passwordOf(place);
-  if (password.reveal() === '') throw new HoldfastError('secret-missing', `the password of ${place.name} is empty`, { hint: 'Write one into the password file; without it nobody can restore, so keep a copy elsewhere.' });
-  // The same polynomial cuts the same content into the same chunks, so what is backed up there later is known already.
-  const storage = await storageOf(place);
-  try {
-    return { target: await createRepository(storage, password, clock, polynomial), made: true };
-  } catch (error) {
-    await storage.close?.();
-    throw error;
-  }
+  // The same polynomial, so what is backed up there later is known already.
+  return { target: await makeRepository(place, clock, polynomial), made: true };
 }
 
 /** Copies. Snapshots that cannot be copied, for they are damaged, are named in the report; what fails on the way throws, and what was copied stays. */

@@ -3,11 +3,10 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { HoldfastError, isHoldfastError } from '../base/errors.ts';
 import { writeDurably } from '../base/file.ts';
-import { createRepository } from '../repository/repository.ts';
 import { CONFIG_FILE, type RepositoryPlace, type Stack } from '../stack/stack.ts';
 import { planConfig, renderConfig, type InitFlags } from '../stack/write-config.ts';
 import type { Context } from './context.ts';
-import { passwordOf, repositoryOf, sourceOf, storageOf } from './open.ts';
+import { makeRepository, repositoryOf, sourceOf } from './open.ts';
 
 export interface InitReport {
   readonly config: string;
@@ -30,30 +29,20 @@ export async function init(flags: InitFlags, context: Context): Promise<InitRepo
     context.emit({ type: 'step', store: store.name, sentence: `looking at ${store.name}` });
     await (await sourceOf(store, context.clock)).check();
   }
-  const { location, id } = await makeRepository(place, context);
+  const { location, id } = await made(place, context);
   await writeDurably(config, Buffer.from(text), { mode: 0o644 });
   return { config, repository: location, repositoryId: id, stack };
 }
 
-interface MadeRepository {
+async function made(place: RepositoryPlace, { clock }: Context): Promise<Pick<RepositoryState, 'location' | 'id'>> {
+  const repository = await makeRepository(place, clock);
+  await repository.close();
+  return { location: repository.location, id: repository.id };
+}
+
+export interface RepositoryState {
   readonly location: string;
   readonly id: string;
-}
-
-/** Makes an empty repository at its place. Throws `repository-exists`. */
-async function makeRepository(place: RepositoryPlace, { clock }: Context): Promise<MadeRepository> {
-  const password = await passwordOf(place);
-  if (password.reveal() === '') throw new HoldfastError('secret-missing', `the password of the repository ${place.name} is empty`, { hint: 'Write one where holdfast.yaml points to; without it nobody can restore, so keep a copy elsewhere.' });
-  const storage = await storageOf(place);
-  try {
-    const { location, id } = await createRepository(storage, password, clock);
-    return { location, id };
-  } finally {
-    await storage.close?.();
-  }
-}
-
-export interface RepositoryState extends MadeRepository {
   readonly place: RepositoryPlace;
   /** False when it was there already, and its password opens it. */
   readonly made: boolean;
@@ -70,7 +59,7 @@ export async function initRepositories(places: readonly RepositoryPlace[], conte
       await repository.close();
     } catch (error) {
       if (!isHoldfastError(error, 'repository-missing')) throw error;
-      states.push({ place, made: true, ...(await makeRepository(place, context)) });
+      states.push({ place, made: true, ...(await made(place, context)) });
     }
   }
   return states;
