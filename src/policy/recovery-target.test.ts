@@ -74,14 +74,17 @@ function server({ base, regions, stop }: RecoveryTarget, records: ReadonlyMap<st
   return replayed;
 }
 
+/** Between 0 and 1, evenly: numbers of type double are mostly tiny. */
+const share = fc.nat(1000).map((thousandths) => thousandths / 1001);
+
 /** Transactions whose times are not in the order of the log, quiet times between them, and backups in the middle. */
 const history = fc
   .record({
-    steps: fc.array(fc.record({ gap: fc.integer({ min: 8, max: 700 }), pause: fc.integer({ min: 0, max: 3000 }), jitter: fc.integer({ min: -2000, max: 0 }), commit: fc.boolean() }), { maxLength: 40 }),
+    steps: fc.array(fc.record({ gap: fc.integer({ min: 8, max: 700 }), pause: fc.integer({ min: 0, max: 3000 }), jitter: fc.integer({ min: -2000, max: 0 }), commit: fc.boolean() }), { maxLength: 40, size: 'max' }),
     tail: fc.integer({ min: 0, max: 2500 }),
-    backups: fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), length: fc.integer({ min: 1, max: 800 }), late: fc.integer({ min: -3000, max: 4000 }) }), { minLength: 1, maxLength: 3 }),
-    statements: fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), late: fc.integer({ min: 0, max: 20_000 }) }), { maxLength: 4 }),
-    without: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { nil: undefined, freq: 3 }),
+    backups: fc.array(fc.record({ at: share, length: fc.integer({ min: 1, max: 500 }), late: fc.integer({ min: -800, max: 1500 }) }), { minLength: 1, maxLength: 3 }),
+    statements: fc.array(fc.record({ at: share, late: fc.integer({ min: 0, max: 20_000 }) }), { maxLength: 4 }),
+    without: fc.option(share, { nil: undefined, freq: 1 }),
   })
   .map(({ steps, tail, backups, statements, without }) => {
     let [lsn, clock] = [100n, NOON];
@@ -94,8 +97,9 @@ const history = fc
     const clockAt = (at: bigint): bigint => max([NOON, ...ends.filter((end) => end.lsn < at).map(({ timeUs }) => timeUs)]);
     const along = (at: number): bigint => BigInt(Math.floor(Number(until) * at));
     const bases = backups.map(({ at, length, late }, i): BaseBackup => {
-      const end = along(at) + BigInt(length);
-      return { snapshot: String(i), timeline: 1, start: along(at), end, endedUs: clockAt(end) + BigInt(late) };
+      const start = along(at / 2);
+      const end = start + BigInt(length);
+      return { snapshot: String(i), timeline: 1, start, end, endedUs: clockAt(end) + BigInt(late) };
     });
     const coverage = statements.map(({ at, late }) => ({ timeline: 1, lsn: along(at), atUs: clockAt(along(at)) + BigInt(late) }));
     return { ...stored([{ timeline: 1, ends, until }], { bases, coverage }, without === undefined ? [] : [along(without) / SEGMENT]), ends };
@@ -103,10 +107,10 @@ const history = fc
 
 test('whatever the times, the server reaches the target, and holds exactly the transactions that were announced', () => {
   fc.assert(
-    fc.property(history, fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0n, 0n, -1n, 1n, 700n), ({ log, records, ends }, which, offset) => {
+    fc.property(history, share, fc.constantFrom(0n, 0n, -1n, 1n, 700n), ({ log, records, ends }, which, offset) => {
       // Where it is decided: at the times that something has, and a microsecond beside.
       const times = [NOON, ...ends.map(({ timeUs }) => timeUs), ...log.bases.map(({ endedUs }) => endedUs), ...log.coverage.map(({ atUs }) => atUs)];
-      const us = (times[Math.floor(which * (times.length - 1))] ?? NOON) + offset;
+      const us = (times[Math.floor(which * times.length)] ?? NOON) + offset;
       let target;
       try {
         target = resolve(log, records, { kind: 'time', us });
@@ -143,7 +147,7 @@ function refusalIsRight(error: unknown, log: StoredLog, records: ReadonlyMap<str
 
 test('every position in the log, and the end of every transaction, is reached in the same way', () => {
   fc.assert(
-    fc.property(history, fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom('xid', 'record', 'anywhere'), ({ log, records, ends }, at, by) => {
+    fc.property(history, share, fc.constantFrom('xid', 'record', 'anywhere'), ({ log, records, ends }, at, by) => {
       const reached = max([1n, ...log.segments.map(({ end }) => end)]);
       const chosen = ends[Math.floor(at * ends.length)];
       const lsn = by === 'record' && chosen !== undefined ? chosen.lsn : BigInt(Math.floor(Number(reached) * at));
