@@ -34,7 +34,7 @@ export const FOLDERS: readonly FolderRule[] = [
   {
     folder: 'source',
     holds: 'what can be backed up',
-    face: ['source', 'open', 'prove', 'export'],
+    face: ['source', 'open', 'prove', 'export', 'cluster/wal-archive'],
     testFace: ['suite', 'memory'],
     packages: ['zod'],
   },

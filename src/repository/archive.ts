@@ -55,6 +55,11 @@ export interface ArchiveResult extends Readonly<ArchiveCounts> {
   readonly dataAddedPacked: number;
 }
 
+export interface StoredArchive extends ArchiveResult {
+  /** Ids of the index files that were written. */
+  readonly indexFiles: readonly string[];
+}
+
 type Pending = string | undefined | Promise<string | undefined>;
 
 /** After this time the walk lets the event loop deliver what the threads report. */
@@ -262,7 +267,7 @@ function sameContent(before: readonly string[] | null | undefined, now: readonly
 }
 
 /** Archives the tree below `root` and writes packs and index, and adds to `index` what is written; the snapshot is the caller's to write. */
-export async function archive(core: Core, index: BlobIndex, options: ArchiveOptions): Promise<ArchiveResult> {
+export async function archive(core: Core, index: BlobIndex, options: ArchiveOptions): Promise<StoredArchive> {
   const packs = new PackStore(core, options.clock, index);
   const treePacks = { plain: 0, count: 0 };
   const trees = new TreeWriter(core, index, async (pack) => {
@@ -285,7 +290,7 @@ export async function archive(core: Core, index: BlobIndex, options: ArchiveOpti
     await packs.writeIndex();
     return {
       tree, ...run.counts, dataBlobs: packs.blobs - treePacks.count, treeBlobs: treePacks.count,
-      dataAdded: packs.plainBytes, dataAddedPacked: packs.packedBytes,
+      dataAdded: packs.plainBytes, dataAddedPacked: packs.packedBytes, indexFiles: packs.indexFiles,
     };
   } catch (error) {
     // What failed first is what to tell; later errors follow from it.

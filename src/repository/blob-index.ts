@@ -113,10 +113,10 @@ export class BlobIndex {
     return this.#table.numberOf(id);
   }
 
-  /** Adds what an index file names that was written just now. */
-  extend(json: Buffer): void {
+  /** Adds what an index file names that was written just now. Answers what it held. */
+  extend(json: Buffer): IndexContent {
     const before = this.#table.count;
-    this.#table.read(json);
+    const content = this.#table.read(json);
     // Never full: who looks for a free slot, or for a blob that is not there, would look for ever.
     if (hashBytes(this.#table.count) > this.#hashes.byteLength) {
       const larger = new SharedArrayBuffer(hashBytes(this.#table.count));
@@ -125,6 +125,7 @@ export class BlobIndex {
     }
     insert(new Uint32Array(this.#hashes), this.#table, before, new Set());
     this.#lookup = new BlobLookup(this.shared);
+    return content;
   }
 
   /** The number of a blob's entry, or -1 when the repository has none. `id` is 64 hex digits. */

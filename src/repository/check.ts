@@ -13,7 +13,7 @@ import { LENGTH_FIELD } from './format/pack-header.ts';
 import { nodeName, type TreeNode } from './format/tree.ts';
 import { toText } from '../base/raw-name.ts';
 import { readIndexFiles } from './index-loader.ts';
-import { listSnapshots, type Snapshot } from './snapshot.ts';
+import { presentSnapshots, type Snapshot } from './snapshot.ts';
 import { walkTrees } from './tree-walk.ts';
 import { loadRange } from './unpack/load-range.ts';
 import { UnpackerPool } from './unpack/unpacker-pool.ts';
@@ -73,7 +73,7 @@ class Check {
 
   async run(): Promise<CheckReport> {
     // Snapshots before the index: a backup that ends meanwhile cannot make us miss what a snapshot refers to.
-    const snapshots = await listSnapshots(this.#core, (error) => this.found('snapshots', error.message));
+    const snapshots = await presentSnapshots(this.#core, (error) => this.found('snapshots', error.message));
     this.#options.step('loading the index');
     const { builder } = await readIndexFiles(this.#core, (error) => this.found('index', error.message));
     this.#options.step('comparing packs with the index');

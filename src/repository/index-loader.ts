@@ -56,6 +56,8 @@ export async function loadReaderIndex(core: Core): Promise<BlobIndex> {
 
 export interface WriterIndex {
   readonly index: BlobIndex;
+  /** The index files that `index` was made from. */
+  readonly files: Set<string>;
   /** Packs that the index files name and that are not there. Their blobs are not in `index`, so they are stored again when they are met. */
   readonly missingPacks: number;
 }
@@ -63,6 +65,7 @@ export interface WriterIndex {
 /** What a writer has read of the repository before it writes. */
 export interface WriterReading {
   readonly builder: BlobIndexBuilder;
+  readonly files: readonly IndexFile[];
   readonly orphans: readonly IndexedPack[];
   readonly present: ReadonlySet<string>;
 }
@@ -72,7 +75,7 @@ export interface WriterReading {
  * settled. A pack that waits to be deleted is named nowhere on purpose and is not taken up.
  */
 export async function readForWriting(core: Core): Promise<WriterReading> {
-  const { builder } = await readIndexFiles(core);
+  const { builder, files } = await readIndexFiles(core);
   const unnamed: ListedStoredFile[] = [];
   const present = new Set<string>();
   for await (const pack of core.storage.list('pack')) {
@@ -82,17 +85,36 @@ export async function readForWriting(core: Core): Promise<WriterReading> {
   const parallel = new Semaphore(core.storage.parallel ?? 4);
   const headers = await Promise.all(unnamed.map(({ id, size }) => parallel.run(async () => ({ id, blobs: await tryReadHeader(core, id, size) }))));
   const orphans = headers.flatMap(({ id, blobs }) => (blobs ? [{ id, blobs }] : []));
-  return { builder, orphans, present };
+  return { builder, files, orphans, present };
 }
 
 /** The index for a writer, under a lock: packs that are stored but named nowhere get an index file and are used. */
-export async function writerIndex(core: Core, { builder, orphans, present }: WriterReading): Promise<WriterIndex> {
+export async function writerIndex(core: Core, { builder, files, orphans, present }: WriterReading): Promise<WriterIndex> {
+  const known = new Set(files.map(({ id }) => id));
   if (orphans.length > 0) {
-    await saveIndex(core, orphans);
+    for (const id of await saveIndex(core, orphans)) known.add(id);
     builder.add(orphans);
   }
   const missing = builder.packsBeside(present);
-  return { index: builder.build(missing), missingPacks: missing.length };
+  return { index: builder.build(missing), files: known, missingPacks: missing.length };
+}
+
+/**
+ * Brings an index up to date that was loaded under an earlier lock, for one who writes little and often; false when it must be loaded
+ * anew. It stays true as long as every index file that it was made from is there: whoever takes packs away or moves blobs (prune,
+ * repair, restic) writes other index files and removes these first. Files that came since are read. Packs that no index file names are
+ * left for the next one who loads everything. Needs a lock that is written.
+ */
+export async function refreshIndex(core: Core, { index, files }: WriterIndex): Promise<boolean> {
+  const listed = new Set(await listIds(core.storage, 'index'));
+  for (const id of files) if (!listed.has(id)) return false;
+  for (const id of listed) {
+    if (files.has(id)) continue;
+    const { marks } = index.extend(openDocument(core, 'index', id, await loadChecked(core.storage, 'index', id)));
+    if (marks.length > 0) return false;
+    files.add(id);
+  }
+  return true;
 }
 
 /** Writes index files of these packs, none of more than 50,000 blobs but for a pack that has more; answers their ids. */

@@ -22,6 +22,8 @@ export class PackStore {
   /** Bytes of packs as stored, and of their blobs before compression. */
   packedBytes = 0;
   plainBytes = 0;
+  /** Ids of the index files that were written. */
+  readonly indexFiles: string[] = [];
 
   /** `known` learns of the packs once an index file names them. */
   constructor(core: Core, clock: Clock, known?: BlobIndex) {
@@ -51,7 +53,8 @@ export class PackStore {
     this.#entries = [];
     this.#blobs = 0;
     this.#lastIndexMs = this.#clock.elapsedMs();
-    await saveDocument(this.#core, 'index', json);
+    const id = await saveDocument(this.#core, 'index', json);
     this.#known?.extend(Buffer.from(json));
+    this.indexFiles.push(id);
   }
 }

@@ -21,12 +21,12 @@ import { encodeDocument, type ConfigDocument } from './format/documents.ts';
 import { formatDate } from './format/go-time.ts';
 import { createKeyFile, newMasterKey } from './format/key-file.ts';
 import { randomPolynomial } from './format/polynomial.ts';
-import { loadReaderIndex, readForWriting, writerIndex, type WriterIndex, type WriterReading } from './index-loader.ts';
+import { loadReaderIndex, readForWriting, refreshIndex, writerIndex, type WriterIndex, type WriterReading } from './index-loader.ts';
 import { addKey, changePassword, listKeys, readKey, removeKey, type KeyInfo } from './key-ring.ts';
 import { keepSnapshots, type KeepReport } from './object-lock.ts';
 import { acquireLock, acquireReadLock, type Lock, type LockWait } from './lock.ts';
 import { listProofs, saveProof, type ProofDocument, type Proofs } from './proof.ts';
-import { listSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
+import { presentSnapshots, snapshotDocument, type Snapshot, type SnapshotFacts } from './snapshot.ts';
 import { StoredFiles } from './snapshot-files.ts';
 import { countStats, type Stats, type StatsOptions } from './stats.ts';
 import { planPrune, type PruneOptions, type PrunePlan } from './prune-plan.ts';
@@ -126,10 +126,24 @@ export class Repository {
     this.#forget();
     const meanwhile = async (): Promise<void> => {
       // At once: under this lock nothing goes, and a snapshot that comes meanwhile is only a parent that is not used.
-      [snapshots, this.#reading] = await Promise.all([listSnapshots(this.#core), readForWriting(this.#core)]);
+      [snapshots, this.#reading] = await Promise.all([presentSnapshots(this.#core), readForWriting(this.#core)]);
     };
     const lock = await acquireLock(this.#core, { exclusive: false, clock: this.#clock, meanwhile, wait: this.#wait });
     return { lock, snapshots };
+  }
+
+  /**
+   * A lock for one who adds a little again and again: the index that was loaded for the time before is kept when it is still true (see
+   * `refreshIndex`), and snapshots are not listed.
+   */
+  async lockForAppending(): Promise<Lock> {
+    const kept = this.#writer;
+    this.#forget();
+    const meanwhile = async (): Promise<void> => {
+      if (kept !== undefined && (await refreshIndex(this.#core, kept))) [this.#writer, this.#index] = [kept, kept.index];
+      else this.#reading = await readForWriting(this.#core);
+    };
+    return await acquireLock(this.#core, { exclusive: false, clock: this.#clock, meanwhile, wait: this.#wait });
   }
 
   /** A lock for what only reads; see lock.ts. With `files`, the index that `files` needs is loaded while it settles. */
@@ -140,7 +154,7 @@ export class Repository {
 
   /** All snapshots, oldest first. */
   async snapshots(): Promise<readonly Snapshot[]> {
-    return await listSnapshots(this.#core);
+    return await presentSnapshots(this.#core);
   }
 
   /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */
@@ -149,8 +163,9 @@ export class Repository {
     // After a failure packs may be stored that no index names yet: the next one looks anew, and finds them.
     this.#writer = undefined;
     this.#index = undefined;
-    const result = await archive(this.#core, writer.index, { ...options, clock: this.#clock });
+    const { indexFiles, ...result } = await archive(this.#core, writer.index, { ...options, clock: this.#clock });
     // The index knows now what was written: the next store and all readers use the same.
+    for (const id of indexFiles) writer.files.add(id);
     this.#writer = writer;
     this.#index = writer.index;
     return { ...result, missingPacks: writer.missingPacks };
@@ -189,7 +204,10 @@ export class Repository {
     return await saveProof(this.#core, proof);
   }
 
-  /** Removes the file of a snapshot or of a proof; one that is not there is no error. Throws `storage-denied`, `storage-kept`. Needs an exclusive lock. */
+  /**
+   * Removes the file of a snapshot or of a proof; one that is not there is no error. Throws `storage-denied`, `storage-kept`. Needs an
+   * exclusive lock; a shared one is enough for a snapshot of our own that a newer one of ours replaces, of which nobody is deprived.
+   */
   async remove(kind: 'snapshot' | 'proof', id: string): Promise<void> {
     await this.#core.storage.remove({ kind, id });
   }

@@ -10,15 +10,36 @@ export interface Snapshot extends SnapshotDocument {
   readonly id: string;
 }
 
+/**
+ * All snapshots, oldest first, without those that are taken back while they are read: a follower of write-ahead log replaces its own
+ * under a lock that others share. For those who remove nothing on the strength of it.
+ */
+export async function presentSnapshots(core: Core, damaged: (error: HoldfastError, id: string) => void = fail): Promise<readonly Snapshot[]> {
+  return await readSnapshots(core, async (error, id) => {
+    if (isHoldfastError(error, 'repository-damaged')) return damaged(error, id);
+    if (!isHoldfastError(error, 'file-missing') || (await core.storage.size({ kind: 'snapshot', id })) !== undefined) throw error;
+  });
+}
+
+function fail(error: HoldfastError): never {
+  throw error;
+}
+
 /** All snapshots, oldest first. `damaged` hears of those that cannot be read, and may go on without them. */
 export async function listSnapshots(core: Core, damaged?: (error: HoldfastError, id: string) => void): Promise<readonly Snapshot[]> {
+  return await readSnapshots(core, (error, id) => {
+    if (!damaged || !isHoldfastError(error, 'repository-damaged')) throw error;
+    damaged(error, id);
+  });
+}
+
+async function readSnapshots(core: Core, failed: (error: unknown, id: string) => Promise<void> | void): Promise<readonly Snapshot[]> {
   const parallel = new Semaphore(core.storage.parallel ?? 4);
   const load = async (id: string): Promise<readonly Snapshot[]> => {
     try {
       return [{ ...(await loadSnapshot(core, id)), id }];
     } catch (error) {
-      if (!damaged || !isHoldfastError(error, 'repository-damaged')) throw error;
-      damaged(error, id);
+      await failed(error, id);
       return [];
     }
   };
