@@ -40,15 +40,6 @@ export function lineageOf(timeline: number, histories: readonly TimelineHistory[
   return [...pieces, { timeline, from, until: undefined }];
 }
 
-/** The log of a `.history` file: `1<tab>0/3000148<tab>no recovery target specified` a line. */
-export function parseHistory(timeline: number, text: string): TimelineHistory {
-  const parents = text.split('\n').flatMap((line) => {
-    const [, parent, high, low] = /^\s*(\d+)\s+([0-9A-Fa-f]+)\/([0-9A-Fa-f]+)/.exec(line) ?? [];
-    return parent === undefined ? [] : [{ timeline: Number(parent), until: (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`) }];
-  });
-  return { timeline, parents };
-}
-
 /** What of a file counts: on a lineage, a file is left where its timeline was. */
 export interface LogRegion {
   readonly segment: LogSegment;
