@@ -64,12 +64,41 @@ export interface Capture extends AsyncDisposable {
   manifest(): Promise<StoreManifest>;
 }
 
+/** What is done about that which a restore needs and the target does not have. */
+export interface RestoreChoices {
+  /** Role of the backup → role of the target, which takes its place as owner, in privileges and in policies. */
+  readonly mapRoles?: Readonly<Record<string, string>> | undefined;
+  /** Roles that are missing: make them (the default), or do without: what they own is then ours, what they were granted is left out. */
+  readonly roles?: 'create' | 'skip' | undefined;
+  /** Extensions to do without. */
+  readonly skipExtensions?: readonly string[] | undefined;
+  /** False: all is owned by the user of the restore. */
+  readonly owners?: boolean | undefined;
+  /** False: nothing is granted. */
+  readonly privileges?: boolean | undefined;
+  /** A locale of the target's C library in place of the one of the backup. */
+  readonly locale?: string | undefined;
+}
+
 /** How a restore writes what it has. */
 export interface RestoreRequest {
   /** Only this part: a path of a directory, `schema.table` of a database. Undefined means all. */
   readonly part?: string | undefined;
+  /** Only these tables of a database, as names or patterns `schema.table` with `*` for any letters. Undefined means all. */
+  readonly tables?: readonly string[] | undefined;
+  /** Only the schema, or only rows into tables that are there. */
+  readonly only?: 'schema' | 'data' | undefined;
+  /** One table under another name, `schema.table`, in the database that it comes from. */
+  readonly as?: string | undefined;
+  /** Replace in the existing database what the backup holds, and leave alone what else is there. */
+  readonly clean?: boolean | undefined;
+  /** With `clean`: also drop what depends on it from outside. */
+  readonly cascade?: boolean | undefined;
+  readonly choices?: RestoreChoices | undefined;
   /** Somewhere else than where the store was: a folder, another database name. Nothing that exists is ever overwritten there. */
   readonly into?: string | undefined;
+  /** `into` names a database that exists and is empty: for users that may not make one. */
+  readonly intoExisting?: boolean | undefined;
   readonly signal: AbortSignal;
   step(sentence: string): void;
   /** Bytes of content written since the last call. */
@@ -101,6 +130,15 @@ export interface RestoreReport {
   readonly proof: readonly ProofLine[];
 }
 
+/** One thing that a restore does besides writing what the backup holds: on the target something is missing, or in the way. */
+export interface RestoreStep {
+  /** `role app_owner`, `extension postgis`, `table public.orders` */
+  readonly subject: string;
+  readonly action: 'create' | 'map' | 'skip' | 'drop' | 'replace' | 'note';
+  /** A clause that goes on after the subject and the action: `to postgres, because …`. */
+  readonly detail: string;
+}
+
 export interface Source {
   readonly kind: string;
   /** Can it be read, with everything that a backup needs? Throws one error that names all that is missing. */
@@ -111,6 +149,11 @@ export interface Source {
    * and keeps the old. Throws `restore-unproven` (and puts nothing in place) when a comparison fails.
    */
   restore(files: SnapshotFiles, manifest: StoreManifest, request: RestoreRequest): Promise<RestoreReport>;
+  /**
+   * What a restore would do on the target as it is now, besides writing; changes nothing. Throws `missing-on-target` with all that stands
+   * against it. Only sources whose target can lack something have it.
+   */
+  planRestore?(files: SnapshotFiles, manifest: StoreManifest, request: RestoreRequest): Promise<readonly RestoreStep[]>;
   /** Compares the store as it stands now with what was backed up; changes nothing. */
   compare(manifest: StoreManifest, files: SnapshotFiles): Promise<readonly ProofLine[]>;
 }

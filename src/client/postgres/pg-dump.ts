@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { splitStatements } from './sql-statements.ts';
-import { describeTarget, libpqEnvironment, type PostgresTarget } from './target.ts';
+import { childEnvironment, describeTarget, type PostgresTarget } from './target.ts';
 import { wasmDump } from './wasm-dump.ts';
 
 export interface DumpProgram {
@@ -19,8 +19,8 @@ export interface SchemaDump {
   readonly section: 'pre-data' | 'post-data';
   /** The id of an exported snapshot that is still held; undefined: as it stands now. */
   readonly snapshot: string | undefined;
-  /** Only this table, with all that belongs to it: a pattern of pg_dump, so quoted. */
-  readonly table?: string;
+  /** Only these tables, with all that belongs to them: patterns of pg_dump, so quoted. */
+  readonly tables?: readonly string[];
 }
 
 /** The version of the WASM build in @electric-sql/pglite-tools 0.4.8. */
@@ -79,7 +79,7 @@ export async function dumpSchema(program: DumpProgram, target: PostgresTarget, d
   const noLarge = program.path !== undefined && compareVersions(program.version, '16') < 0 ? '--no-blobs' : '--no-large-objects';
   const args = [`--section=${dump.section}`, '--encoding=UTF8', '--no-tablespaces', noLarge, `--lock-wait-timeout=${LOCK_WAIT_MS}`];
   if (dump.snapshot !== undefined) args.push(`--snapshot=${dump.snapshot}`);
-  if (dump.table !== undefined) args.push(`--table=${dump.table}`);
+  for (const table of dump.tables ?? []) args.push(`--table=${table}`);
   const script = await (program.path === undefined ? wasmDump(target, args, signal) : nativeDump(program.path, target, args, signal)).catch((error: unknown) => Promise.reject(waited(error)));
   return portable(script);
 }
@@ -92,7 +92,7 @@ function waited(error: unknown): unknown {
 
 async function nativeDump(path: string, target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<string> {
   // The password goes by environment, which other users cannot read; an argument they could.
-  const child = spawn(path, args, { env: { ...process.env, ...libpqEnvironment(target) }, stdio: ['ignore', 'pipe', 'pipe'], signal });
+  const child = spawn(path, args, { env: childEnvironment(target), stdio: ['ignore', 'pipe', 'pipe'], signal });
   const out: Buffer[] = [];
   let said = '';
   child.stdout.on('data', (bytes: Buffer) => out.push(bytes));

@@ -69,6 +69,22 @@ function token(sql: string, at: number): { end: number; word?: string; blank?: b
   return { end: at + (match(NUMBER, sql, at)?.length ?? 1) };
 }
 
+export interface Token {
+  readonly start: number;
+  readonly end: number;
+  /** A bare word in capitals; undefined for everything else. */
+  readonly word: string | undefined;
+}
+
+/** The tokens of one statement without white space and comments. */
+export function* tokensOf(sql: string): Generator<Token> {
+  for (let at = 0; at < sql.length; ) {
+    const { end, word, blank } = token(sql, at);
+    if (blank !== true) yield { start: at, end, word };
+    at = end;
+  }
+}
+
 /**
  * The statements of a script, in order. Knows quotes, escapes, dollar quotes, nested comments, parentheses (rules hold
  * several statements) and the bodies of SQL functions (`BEGIN ATOMIC … END`). Data of `COPY … FROM stdin` is not expected.

@@ -43,6 +43,11 @@ export async function readDatabase(connection: Connection): Promise<DatabaseProp
   return found?.properties;
 }
 
+/** The same with a locale of the C library in place of its own. */
+export function withLocale(like: DatabaseProperties, locale: string | undefined): DatabaseProperties {
+  return locale === undefined ? like : { ...like, collate: locale, ctype: locale, provider: 'c', locale: null, icuRules: null };
+}
+
 /** CREATE DATABASE of the same kind under another name, for a server of this major version. */
 export function createDatabaseSql(name: string, like: DatabaseProperties, major: number): string {
   const parts = [`CREATE DATABASE ${identifier(name)} TEMPLATE template0 ENCODING ${literal(like.encoding)}`];

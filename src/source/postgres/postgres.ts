@@ -10,7 +10,7 @@ import { chooseDatabases, listDatabases, refuseMissing, vanishedDatabases } from
 import { compareDatabases } from './compare.ts';
 import { readDetail } from './manifest.ts';
 import { restoreDatabases } from './restore.ts';
-import { restoreTable } from './one-table.ts';
+import { restoreTables } from './tables.ts';
 
 export interface PostgresOptions {
   /** `postgres://user@host:port/database`; a folder of a socket is percent-encoded in place of the host. */
@@ -43,7 +43,7 @@ export function openPostgres(options: PostgresOptions): Source {
     },
     restore: async (files, manifest, request) => {
       const job = { server, clock, files, manifest, request };
-      return request.part === undefined ? await restoreDatabases(job) : await restoreTable(job, request.part);
+      return request.part === undefined && request.tables === undefined ? await restoreDatabases(job) : await restoreTables(job);
     },
     compare: async (manifest, files) => await compareDatabases(server, manifest, files),
   };

@@ -2,10 +2,13 @@
 import type { Connection } from '../../client/postgres/connection.ts';
 import { copyOut } from '../../client/postgres/copy-out.ts';
 import type { ProofLine } from '../source.ts';
+import type { Lost } from './adapt.ts';
 import { copyOutSql, readLargeObjects, readSequences } from './catalog.ts';
+import { comparable, explains } from './expected-facts.ts';
 import { compareFacts, readFacts } from './facts.ts';
 import { hashLargeObject } from './large-object.ts';
 import type { DatabaseManifest, TableManifest } from './manifest.ts';
+import type { TargetPlan } from './target-plan.ts';
 
 const plural = (n: number, what: string): string => `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
 
@@ -18,11 +21,12 @@ export async function proveTable(connection: Connection, table: TableManifest): 
   return { subject, equal, detail: `${plural(now.rows, 'row')}, ${equal ? 'fingerprint equal' : 'but the fingerprint of their content differs'}` };
 }
 
-export async function proveSequences(connection: Connection, manifest: DatabaseManifest): Promise<ProofLine> {
+/** `known`: names of sequences that are told elsewhere. */
+export async function proveSequences(connection: Connection, manifest: DatabaseManifest, known: (name: string) => boolean = () => false): Promise<ProofLine> {
   const now = new Map((await readSequences(connection)).map((one) => [JSON.stringify([one.schema, one.name]), one]));
   const wrong = manifest.sequences.filter(({ schema, name, lastValue, isCalled }) => {
     const found = now.get(JSON.stringify([schema, name]));
-    return found?.lastValue !== lastValue || found.isCalled !== isCalled;
+    return (found?.lastValue !== lastValue || found.isCalled !== isCalled) && !(found === undefined && known(`${schema}.${name}`));
   });
   const names = wrong.slice(0, 5).map(({ schema, name, lastValue }) => {
     const found = now.get(JSON.stringify([schema, name]));
@@ -41,13 +45,28 @@ export async function proveLargeObjects(connection: Connection, manifest: Databa
   return { subject: 'large objects', equal: wrong.length === 0, detail: wrong.length === 0 ? `${plural(manifest.largeObjects.length, 'object')}, SHA-256 equal` : wrong.slice(0, 5).join('; ') };
 }
 
-/** Owners, privileges, columns, constraints, indexes, triggers, functions, policies …: every line of the catalogue. */
-export async function proveCatalog(connection: Connection, before: readonly string[], sameVersion: boolean): Promise<ProofLine> {
+/** What a restore did otherwise than the backup has it. */
+export interface Deviation {
+  readonly plan: TargetPlan;
+  readonly lost: readonly Lost[];
+}
+
+/**
+ * Owners, privileges, columns, constraints, indexes, triggers, functions, policies …: every line of the catalogue. What the plan of a restore
+ * maps is expected as mapped; what it is known to have lost is told by the restore itself, and counted here.
+ */
+export async function proveCatalog(connection: Connection, before: readonly string[], sameVersion: boolean, deviation?: Deviation): Promise<ProofLine> {
   const normal = (lines: readonly string[]): string[] => (sameVersion ? [...lines] : lines.flatMap(acrossVersions));
-  const { missing, surplus } = compareFacts(normal(before), normal(await readFacts(connection)));
+  const now = normal(await readFacts(connection));
+  const sides = deviation === undefined ? { before: normal(before), after: now } : comparable(normal(before), now, deviation.plan);
+  const known = explains(deviation?.lost ?? []);
+  const all = compareFacts(sides.before, sides.after);
+  const [missing, surplus] = [all.missing.filter((line) => !known(line)), all.surplus.filter((line) => !known(line))];
   const equal = missing.length === 0 && surplus.length === 0;
   const named = [...missing.slice(0, 4).map((line) => `missing: ${line}`), ...surplus.slice(0, 4).map((line) => `surplus: ${line}`)];
-  return { subject: 'catalogue', equal, detail: equal ? `${plural(before.length, 'fact')} equal` : `${missing.length + surplus.length} differ: ${named.join('; ')}` };
+  const apart = all.missing.length - missing.length;
+  const told = apart === 0 ? '' : `, ${plural(apart, 'other')} belong to what could not be given back`;
+  return { subject: 'catalogue', equal, detail: equal ? `${plural(before.length - apart, 'fact')} equal${told}` : `${missing.length + surplus.length} differ: ${named.join('; ')}` };
 }
 
 /** What servers of different major versions say differently of the same thing: NOT NULL as a constraint (18), MAINTAIN (17), the layout of views. */

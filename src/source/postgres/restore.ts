@@ -1,18 +1,20 @@
 /** Restores databases: built beside, proven, then swapped in by rename, the old kept. */
 import type { Clock } from '../../base/clock.ts';
-import { HoldfastError, isHoldfastError, messageOf } from '../../base/errors.ts';
-import { fromText } from '../../base/raw-name.ts';
+import { HoldfastError, messageOf } from '../../base/errors.ts';
 import type { Connection } from '../../client/postgres/connection.ts';
 import { identifier } from '../../client/postgres/sql-quote.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { ProofLine, RestoreReport, RestoreRequest, StoreManifest } from '../source.ts';
-import { createDatabaseSql, databaseProperties, databasePropertiesSql, type DatabaseProperties } from './database.ts';
-import { encodeName } from './file-name.ts';
-import { readDetail, type DatabaseManifest, type PostgresDetail } from './manifest.ts';
+import { adaptStatement, lostLine, type Lost } from './adapt.ts';
+import { createDatabaseSql, databasePropertiesSql, withLocale } from './database.ts';
+import { makeRoles } from './make-roles.ts';
+import { readDetail } from './manifest.ts';
+import { prepare, type Prepared } from './prepare.ts';
 import { rebuildDatabase, type Rebuild } from './rebuild.ts';
-import { runStatements, statementsOf } from './script.ts';
-import { databaseExists, maintenance, nameBeside, stamp, swapDatabases, type Swap } from './swap.ts';
+import { runEntries } from './run-entries.ts';
+import type { StoredDatabase } from './stored.ts';
+import { databaseExists, nameBeside, stamp, swapDatabases, type Swap } from './swap.ts';
 
 export interface RestoreJob {
   readonly server: PostgresTarget;
@@ -22,28 +24,39 @@ export interface RestoreJob {
   readonly request: RestoreRequest;
 }
 
-export async function restoreDatabases(job: RestoreJob): Promise<RestoreReport> {
-  const { server, clock, files, request } = job;
+/** Where each database of the snapshot goes. Throws `usage`, `missing-on-target`, `target-exists`. */
+export async function prepareDatabases(job: RestoreJob): Promise<Prepared> {
   const detail = readDetail(job.manifest);
-  const { into } = request;
+  const { into } = job.request;
   if (into !== undefined && detail.databases.length !== 1) {
     throw new HoldfastError('usage', `The snapshot holds ${detail.databases.length} databases, which cannot all go into ${into}.`);
   }
-  const at = stamp(clock.now());
-  const names = detail.databases.map(({ name }) => into ?? name);
-  const beside = names.map((name) => nameBeside(name, `_holdfast_new_${at}`));
-  await using admin = await maintenance(server, [...names, ...beside]);
-  if (into !== undefined && (await databaseExists(admin, into))) {
+  await using stack = new AsyncDisposableStack();
+  const prepared = stack.use(await prepare(job, 'create', detail.databases, into === undefined ? detail.databases.map(({ name }) => name) : [into]));
+  if (into !== undefined && (await databaseExists(prepared.admin, into))) {
     throw new HoldfastError('target-exists', `The database ${into} exists already.`, { hint: 'Name one that does not exist, or drop it first.' });
   }
-  await makeRoles(admin, files, detail);
+  const kept = stack.move();
+  return { ...prepared, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+export async function restoreDatabases(job: RestoreJob): Promise<RestoreReport> {
+  const { server, clock, request } = job;
+  await using prepared = await prepareDatabases(job);
+  const { admin, databases } = prepared;
+  const at = stamp(clock.now());
+  const names = databases.map(({ manifest }) => request.into ?? manifest.name);
+  const beside = names.map((name) => nameBeside(name, `_holdfast_new_${at}`));
   const proof: ProofLine[] = [];
+  const lost = await makeRoles(admin, prepared.plan);
   const swaps: Swap[] = [];
-  for (const [index, manifest] of detail.databases.entries()) {
-    const [name = manifest.name, fresh = ''] = [names[index], beside[index]];
+  for (const [index, database] of databases.entries()) {
+    const [name = database.manifest.name, fresh = ''] = [names[index], beside[index]];
     swaps.push({ beside: fresh, name, keep: (await databaseExists(admin, name)) ? nameBeside(name, `_before_${at}`) : undefined });
     try {
-      proof.push(...(await buildBeside(admin, job, detail, manifest, fresh)));
+      const built = await buildBeside(prepared, job, database, fresh);
+      proof.push(...built.proof);
+      lost.push(...built.lost.map((one) => lostLine(one, databases.length === 1 ? undefined : database.manifest.name)));
     } catch (error) {
       for (const done of beside.slice(0, index)) await dropDatabase(admin, done);
       throw error;
@@ -57,7 +70,7 @@ export async function restoreDatabases(job: RestoreJob): Promise<RestoreReport> 
     });
   });
   const kept = swaps.flatMap(({ keep }) => keep ?? []);
-  return { target: names.join(', '), ...(kept.length === 0 ? {} : { kept: kept.join(', ') }), counts: job.manifest.counts, proof };
+  return { target: names.join(', '), ...(kept.length === 0 ? {} : { kept: kept.join(', ') }), counts: job.manifest.counts, proof: [...proof, ...lost] };
 }
 
 /** Throws `restore-unproven` when a line is not equal. */
@@ -70,12 +83,18 @@ export function refuseUnproven(proof: readonly ProofLine[], beside: readonly str
   });
 }
 
-async function buildBeside(admin: Connection, job: RestoreJob, detail: PostgresDetail, manifest: DatabaseManifest, name: string): Promise<ProofLine[]> {
-  const like = await createBeside(admin, job.files, detail, manifest, name);
+export interface Built {
+  readonly proof: readonly ProofLine[];
+  readonly lost: readonly Lost[];
+}
+
+async function buildBeside(prepared: Prepared, job: RestoreJob, database: StoredDatabase, name: string): Promise<Built> {
+  const { admin } = prepared;
+  await createBeside(prepared, database, name);
   try {
-    const proof = await rebuildDatabase({ ...job.server, database: name }, await rebuildOf(admin, job, detail, manifest));
-    for (const sql of databasePropertiesSql(name, like)) await admin.query(sql, 'setting the properties of the database');
-    return proof.map((line) => (detail.databases.length === 1 ? line : { ...line, subject: `${manifest.name} ${line.subject}` }));
+    const built = await rebuildDatabase({ ...job.server, database: name }, rebuildOf(prepared, job, database));
+    const proof = built.proof.map((line) => (prepared.databases.length === 1 ? line : { ...line, subject: `${database.manifest.name} ${line.subject}` }));
+    return { proof, lost: [...built.lost, ...(await setProperties(prepared, database, name))] };
   } catch (error) {
     await dropDatabase(admin, name);
     throw error;
@@ -86,32 +105,26 @@ export async function dropDatabase(admin: Connection, name: string): Promise<voi
   await admin.query(`DROP DATABASE IF EXISTS ${identifier(name)} WITH (FORCE)`, `dropping ${name}`).catch(() => undefined);
 }
 
-export async function rebuildOf(admin: Connection, job: RestoreJob, detail: PostgresDetail, manifest: DatabaseManifest): Promise<Rebuild> {
-  const sameVersion = (await majorOf(admin)) === Number.parseInt(detail.server, 10);
-  return { files: job.files, folder: `/${encodeName(detail.store)}/${manifest.folder}`, manifest, sameVersion, request: job.request };
+export function rebuildOf({ plan }: Prepared, job: RestoreJob, database: StoredDatabase): Rebuild {
+  return { files: job.files, folder: database.folder, manifest: database.manifest, stored: database, plan, sameVersion: plan.target.major === database.major, request: job.request };
 }
 
-/** Makes an empty database like the one that was backed up, and gives what that was like. */
-export async function createBeside(admin: Connection, files: SnapshotFiles, detail: PostgresDetail, manifest: DatabaseManifest, name: string): Promise<DatabaseProperties> {
-  const stored = await files.bytes(fromText(`/${encodeName(detail.store)}/${manifest.folder}/database.json`));
-  const like = databaseProperties.safeParse(JSON.parse(stored.toString('utf8')));
-  if (!like.success) throw new HoldfastError('restore-unproven', `database.json of ${manifest.name} cannot be understood.`, { cause: like.error });
-  await admin.query(createDatabaseSql(name, like.data, await majorOf(admin)), `creating ${name}`);
-  return like.data;
+/** Makes an empty database like the one that was backed up. */
+export async function createBeside({ admin, plan }: Prepared, { properties }: StoredDatabase, name: string): Promise<void> {
+  await admin.query(createDatabaseSql(name, withLocale(properties, plan.choices.locale), plan.target.major), `creating ${name}`);
+}
+
+/** Owner, privileges and settings of the database itself. */
+export async function setProperties({ admin, plan }: Prepared, { properties }: StoredDatabase, name: string): Promise<Lost[]> {
+  const lost: Lost[] = [];
+  const entry = { kind: 'DATABASE', schema: undefined, name: properties.name, owner: properties.owner, statements: [] };
+  const statements = databasePropertiesSql(name, properties).filter((sql) => plan.choices.privileges !== false || !/^(?:GRANT|REVOKE) /.test(sql));
+  const adapted = statements.flatMap((sql) => adaptStatement(sql, properties.owner, plan, (because) => lost.push({ entry, because })) ?? []);
+  const alone = adapted.map((sql) => ({ ...entry, statements: [sql] }));
+  return [...lost, ...(await runEntries(admin, alone, 'setting the properties of the database', !plan.target.superuser))];
 }
 
 export async function majorOf(connection: Connection): Promise<number> {
   const [row] = await connection.query<{ major: number }>(`SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major`, 'asking for the version');
   return row?.major ?? 0;
-}
-
-/** Creates the roles that are missing. Existing ones stay as they are. */
-export async function makeRoles(admin: Connection, files: SnapshotFiles, detail: PostgresDetail): Promise<void> {
-  const script = await files.bytes(fromText(`/${encodeName(detail.store)}/globals.sql`));
-  try {
-    await runStatements(admin, statementsOf(script.toString('utf8')), 'creating roles that are missing');
-  } catch (error) {
-    if (!isHoldfastError(error)) throw error;
-    throw new HoldfastError('target-failed', error.message, { cause: error, hint: 'Restore as a superuser, or create the roles of globals.sql first.' });
-  }
 }
