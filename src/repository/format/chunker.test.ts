@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createChunker, installTables, MAX_CHUNK, MIN_CHUNK, TABLE_BYTES } from './chunker.ts';
+import { createChunker, createStreamChunker, gearTable, installTables, MAX_CHUNK, MIN_CHUNK, TABLE_BYTES } from './chunker.ts';
 import { degree, isIrreducible, rabinTables, randomPolynomial } from './polynomial.ts';
 
 /** The polynomial of restic's own chunker tests. */
@@ -34,13 +34,29 @@ function referenceCuts(content: Buffer): readonly number[] {
   return cuts;
 }
 
+/** The same of the chunker for streams, as its formula says. */
+function referenceGearCuts(content: Buffer): readonly number[] {
+  const table = gearTable(POLYNOMIAL);
+  const cuts: number[] = [];
+  for (let start = 0; start < content.length; start += cuts.at(-1) ?? 0) {
+    let length = Math.min(MIN_CHUNK - 64, content.length - start);
+    for (let hash = 0n; start + length < content.length; ) {
+      hash = BigInt.asUintN(64, (hash << 1n) + (table[content[start + length] ?? 0] ?? 0n));
+      length++;
+      if (length >= MIN_CHUNK && (hash >> 44n === 0n || length >= MAX_CHUNK)) break;
+    }
+    cuts.push(length);
+  }
+  return cuts;
+}
+
 /** Our cuts of the same content, fed in pieces of this size. */
-function cuts(content: Buffer, piece: number): readonly number[] {
+function cuts(content: Buffer, piece: number, create = createChunker): readonly number[] {
   const pages = Math.ceil((TABLE_BYTES + content.length + piece) / 65536) + 1;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   installTables(memory, POLYNOMIAL);
   Buffer.from(memory.buffer, TABLE_BYTES).set(content);
-  const chunker = createChunker(memory);
+  const chunker = create(memory);
   const found: number[] = [];
   let start = 0;
   let scanned = 0;
@@ -72,6 +88,15 @@ describe('the chunker', () => {
     expect(cuts(Buffer.alloc(3 * MIN_CHUNK + 5), 1 << 20)).toEqual([MIN_CHUNK, MIN_CHUNK, MIN_CHUNK, 5]);
     const flat = Buffer.alloc(MAX_CHUNK + 100, 0x55);
     expect(cuts(flat, 1 << 20)).toEqual(referenceCuts(flat));
+  });
+
+  it('for streams cuts where its formula says, however the content arrives', () => {
+    const random = Buffer.concat(Array.from({ length: 160_000 }, (_, i) => createHash('sha256').update(`stream${i}`).digest()));
+    const content = Buffer.concat([random, Buffer.alloc(1_500_000), Buffer.from('abc'.repeat(3_000_000))]);
+    const expected = referenceGearCuts(content);
+    expect(expected.length).toBeGreaterThan(3);
+    expect(cuts(content, 1 << 20, createStreamChunker)).toEqual(expected);
+    expect(cuts(content, 333_333, createStreamChunker)).toEqual(expected);
   });
 
   it('leaves content below the least length whole', () => {

@@ -1,5 +1,5 @@
 /** Cuts a stream that is written on the main thread into chunks, in slots. */
-import { createChunker, type Chunker } from '../format/chunker.ts';
+import { createStreamChunker, type Chunker } from '../format/chunker.ts';
 import { LAST, SLOT_BYTES, type Slots } from './slots.ts';
 
 /** Bytes that arrive before boundaries are looked for again: the scan is fastest over long runs. */
@@ -20,7 +20,7 @@ export class StreamChunks {
 
   constructor(slots: Slots, memory: WebAssembly.Memory, file: number, signal: AbortSignal) {
     this.#slots = slots;
-    this.#chunker = createChunker(memory);
+    this.#chunker = createStreamChunker(memory);
     this.#file = file;
     this.#signal = signal;
   }
