@@ -1,7 +1,7 @@
 /** Says what is wrong in a YAML file, each problem with its place. */
 import { isMap, isPair, isScalar, type Document, type LineCounter } from 'yaml';
 import type { z } from 'zod';
-import { didYouMeanText } from './did-you-mean.ts';
+import { didYouMeanText } from '../base/did-you-mean.ts';
 import { keysAt } from './schema.ts';
 
 export interface ConfigProblem {

@@ -1,6 +1,6 @@
 /** What may stand in `holdfast.yaml`, and what one day will. */
 import { z } from 'zod';
-import { didYouMeanText } from './did-you-mean.ts';
+import { didYouMeanText } from '../base/did-you-mean.ts';
 import { keep, plan, unknownNames } from './plan-schema.ts';
 import { EXPOSED, limit, repository, s3, secretReference, sftp } from './repository-schema.ts';
 import { SECRET_FORMS } from './secret-reference.ts';
@@ -20,7 +20,7 @@ const postgresUrl = z.string().superRefine((text, context) => {
 });
 
 /** libpq takes several hosts, which URLs otherwise do not have. */
-const MANY_HOSTS = /^\w+:\/\/([^@/:]*@)?[\w.-]+(:\d+)?(,[\w.-]+(:\d+)?)*([/?]|$)/;
+const MANY_HOSTS = /^\w+:\/\/([^@/:]*@)?([\w.%-]+|\[[\da-f:.]+\])(:\d+)?(,([\w.%-]+|\[[\da-f:.]+\])(:\d+)?)*([/?]|$)/i;
 
 /** What is wrong with the URL of a database; never repeats the URL, for it may hold a password. */
 export function problemOfPostgresUrl(text: string): { readonly message: string; readonly params?: typeof EXPOSED } | undefined {

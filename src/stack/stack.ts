@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { HoldfastError } from '../base/errors.ts';
 import type { RetentionPolicy } from '../policy/retention.ts';
-import { didYouMeanText } from './did-you-mean.ts';
+import { didYouMeanText } from '../base/did-you-mean.ts';
 import type { SecretReference } from './secret-reference.ts';
 import type { StorageLimit } from '../storage/open.ts';
 import type { StoragePlace } from '../storage/place.ts';

@@ -14,20 +14,21 @@ export interface CapturedSchema {
 
 /**
  * Begins at once, beside the leader's own questions and before a table flows: the shorter the time until pg_dump has its locks, the
- * less likely is it that a change of a table waits in front of it. The function that is returned awaits the end.
+ * less likely is it that a change of a table waits in front of it. The function that is returned awaits the end. Without scripts, only
+ * the description comes.
  */
-export async function beginSchema(held: HeldSnapshot, metadata: Metadata, signal: AbortSignal): Promise<() => Promise<CapturedSchema>> {
+export async function beginSchema(held: HeldSnapshot, metadata: Metadata, signal: AbortSignal, withScripts: boolean): Promise<() => Promise<CapturedSchema>> {
   const { leader } = held;
   const program = await findDumpProgram(held.server);
   const dump = (section: 'pre-data' | 'post-data'): Promise<string> => dumpSchema(program, leader.target, { section, snapshot: held.id }, signal);
-  const scripts = deferred(Promise.all([dump('pre-data'), dump('post-data')]));
+  const scripts = deferred(Promise.all(withScripts ? [dump('pre-data'), dump('post-data')] : []));
   const properties = await readDatabase(leader);
   const facts = await readFacts(leader);
   return async () => {
-    const [before, after] = await scripts();
+    const [before = '', after = ''] = await scripts();
     return {
       files: [
-        file('pre-data.sql', metadata, before), file('post-data.sql', metadata, after),
+        ...(withScripts ? [file('pre-data.sql', metadata, before), file('post-data.sql', metadata, after)] : []),
         file('database.json', metadata, `${JSON.stringify(properties, undefined, 2)}\n`), file('catalog.json', metadata, `${JSON.stringify(facts, undefined, 1)}\n`),
       ],
       by: `pg_dump ${program.version}${program.path === undefined ? ' (WASM)' : ''}`,

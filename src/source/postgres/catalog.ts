@@ -13,6 +13,14 @@ export interface CatalogTable {
   readonly columns: readonly string[];
   readonly condition: string;
   readonly extension: boolean;
+  /** Of the main fork, without what is stored apart. */
+  readonly blocks: number;
+  /** A hash of the names and types of all columns. */
+  readonly shape: string;
+  /** The first column of a unique index that knows no null, where its type is one that can be written as text and read again without loss. */
+  readonly key?: { readonly column: string; readonly type: string } | undefined;
+  /** The partitioned tables above it, as `schema.table`. */
+  readonly above: readonly string[];
 }
 
 export interface LargeObject {
@@ -26,13 +34,25 @@ const USER_SCHEMA = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`;
 const OF_EXTENSION = `EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
   AND d.objid = c.oid AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass)`;
 
+/** int8, int2, int4, text, date, timestamp, timestamptz, numeric, varchar, uuid: pg_type.dat of Postgres. */
+const KEY_TYPES = '20, 21, 23, 25, 1082, 1114, 1184, 1700, 1043, 2950';
+
 /** Tables with rows of their own, largest first: plain ones and leaves of partitions, unlogged ones too; of extensions only configuration. */
 export async function readTables(connection: Connection): Promise<CatalogTable[]> {
-  const rows = await connection.query<CatalogTable & { size: string }>(
+  const rows = await connection.query<Omit<CatalogTable, 'key'> & { size: string; blocks: string; key: CatalogTable['key'] | null }>(
     `SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, pg_catalog.pg_table_size(c.oid)::text AS size,
        coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '[]') AS columns,
-       coalesce(e.condition, '') AS condition, e.extension IS NOT NULL AS extension
+       coalesce(e.condition, '') AS condition, e.extension IS NOT NULL AS extension,
+       (pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8)::text AS blocks,
+       (SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(pg_catalog.format('%I %s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum), '')) FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS shape,
+       (SELECT pg_catalog.json_build_object('column', a.attname, 'type', 'pg_catalog.' || t.typname) FROM pg_catalog.pg_index i
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+         WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND a.attnotnull AND a.atttypid IN (${KEY_TYPES})
+         ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) AS key,
+       coalesce((SELECT pg_catalog.json_agg(pg_catalog.format('%s.%s', an.nspname, ac.relname)) FROM pg_catalog.pg_partition_ancestors(c.oid) x
+         JOIN pg_catalog.pg_class ac ON ac.oid = x.relid JOIN pg_catalog.pg_namespace an ON an.oid = ac.relnamespace WHERE x.relid <> c.oid), '[]') AS above
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      LEFT JOIN (SELECT extname AS extension, pg_catalog.unnest(extconfig) AS oid, pg_catalog.unnest(extcondition) AS condition
        FROM pg_catalog.pg_extension) e ON e.oid = c.oid
@@ -41,7 +61,7 @@ export async function readTables(connection: Connection): Promise<CatalogTable[]
      ORDER BY pg_catalog.pg_table_size(c.oid) DESC, n.nspname, c.relname`,
     'listing the tables',
   );
-  return rows.map((row) => ({ ...row, size: Number(row.size) }));
+  return rows.map((row) => ({ ...row, size: Number(row.size), blocks: Number(row.blocks), key: row.key ?? undefined }));
 }
 
 /** Tables without rows of their own here, with the reason. */
@@ -56,12 +76,16 @@ export async function readLeftOut(connection: Connection): Promise<{ subject: st
   );
 }
 
-/** Values as the server shows them now: sequences stand outside of transactions. */
-export async function readSequences(connection: Connection): Promise<SequenceManifest[]> {
+/** Values as the server shows them now: sequences stand outside of transactions. Of tables only those that belong to their columns. */
+export async function readSequences(connection: Connection, of?: readonly { readonly oid: string }[]): Promise<SequenceManifest[]> {
+  const oids = `pg_catalog.unnest(${literal(`{${of?.map(({ oid }) => oid).join(',') ?? ''}}`)}::oid[]) o`;
+  const owned = of === undefined ? '' : ` AND EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+       AND d.refobjid IN (SELECT o FROM ${oids} UNION SELECT x.relid FROM ${oids}, pg_catalog.pg_partition_ancestors(o) x))`;
   const names = await connection.query<{ schema: string; name: string }>(
     `SELECT n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ${USER_SCHEMA} AND (NOT ${OF_EXTENSION}
-       OR c.oid IN (SELECT pg_catalog.unnest(extconfig) FROM pg_catalog.pg_extension)) ORDER BY 1, 2`,
+       OR c.oid IN (SELECT pg_catalog.unnest(extconfig) FROM pg_catalog.pg_extension))${owned} ORDER BY 1, 2`,
     'listing the sequences',
   );
   const found: SequenceManifest[] = [];
@@ -94,9 +118,10 @@ export function columnList(columns: readonly string[]): string {
   return columns.length === 0 ? '' : ` (${columns.map(identifier).join(', ')})`;
 }
 
-/** Reads the rows of a table that belong to the backup. */
-export function copyOutSql(table: { schema: string; name: string; columns: readonly string[]; condition: string }): string {
+/** Reads the rows of a table that belong to the backup, or those of a range of it: `WHERE …`, which may say an order. */
+export function copyOutSql(table: { schema: string; name: string; columns: readonly string[]; condition: string }, range = ''): string {
   const name = qualified(table.schema, table.name);
+  if (range !== '') return `COPY (SELECT ${table.columns.map(identifier).join(', ')} FROM ONLY ${name} ${range}) TO STDOUT`;
   if (table.condition === '') return `COPY ${name}${columnList(table.columns)} TO STDOUT`;
   return `COPY (SELECT ${table.columns.map(identifier).join(', ')} FROM ONLY ${name} ${table.condition}) TO STDOUT`;
 }

@@ -20,3 +20,8 @@ export function encodeName(name: string): string {
 export function tableFile(schema: string, name: string): string {
   return `${encodeName(schema)}.${encodeName(name)}.copy`;
 }
+
+/** `data/public.orders`: holds the pieces of a table that was split. */
+export function tableFolder(schema: string, name: string): string {
+  return `${encodeName(schema)}.${encodeName(name)}`;
+}

@@ -3,6 +3,21 @@ import { z } from 'zod';
 import { HoldfastError } from '../../base/errors.ts';
 import type { StoreManifest } from '../source.ts';
 
+/**
+ * What the server itself says of rows: the sums of `hashtextextended(row::text, seed)` for the seeds 0 and 1, exact, as decimal
+ * numbers. Only of frugal backups. Equal rows, sums and `shape` mean equal content, in whatever database.
+ */
+const serverSums = z.tuple([z.string(), z.string()]);
+
+/** How it was found that the content of the snapshot before is still right, so that it was taken over and not transferred. */
+const unchanged = z.enum(['fingerprint']);
+
+/** How a large table is split: into ranges of so many blocks, or of a column that is a key. Each piece says where it begins. */
+const split = z.discriminatedUnion('by', [
+  z.object({ by: z.literal('block'), blocks: z.number() }),
+  z.object({ by: z.literal('key'), column: z.string(), type: z.string() }),
+]);
+
 /** A range of a large table, in a file of its own. */
 const piece = z.object({
   /** Within the folder `data`. */
@@ -10,6 +25,10 @@ const piece = z.object({
   rows: z.number(),
   bytes: z.number(),
   fingerprint: z.string(),
+  /** The lower bound: a block, or a key as text. Not of the first. */
+  from: z.string().optional(),
+  server: serverSums.optional(),
+  unchanged: unchanged.optional(),
 });
 
 const table = z.object({
@@ -28,6 +47,11 @@ const table = z.object({
   fingerprint: z.string(),
   /** Of a table that was split: its files, in order; `file` is then not there. Rows, bytes and fingerprints of the pieces add up to the table's. */
   pieces: z.array(piece).optional(),
+  split: split.optional(),
+  server: serverSums.optional(),
+  /** A hash of the names and types of the columns, on which the server's sums depend. */
+  shape: z.string().optional(),
+  unchanged: unchanged.optional(),
 });
 
 const sequence = z.object({ schema: z.string(), name: z.string(), lastValue: z.string(), isCalled: z.boolean() });
@@ -51,6 +75,8 @@ const database = z.object({
 const detail = z.object({ store: z.string(), server: z.string(), schemaBy: z.string(), databases: z.array(database) });
 
 export type TableManifest = z.infer<typeof table>;
+export type ServerSums = z.infer<typeof serverSums>;
+export type Split = z.infer<typeof split>;
 export type PieceManifest = z.infer<typeof piece>;
 export type SequenceManifest = z.infer<typeof sequence>;
 export type LargeObjectManifest = z.infer<typeof largeObject>;
@@ -60,6 +86,12 @@ export type PostgresDetail = z.infer<typeof detail>;
 /** The files that hold the rows of a table, in order. */
 export function piecesOf(table: TableManifest): readonly PieceManifest[] {
   return table.pieces ?? [table];
+}
+
+/** The fingerprint of all rows from those of parts that have no row in common. */
+export function addFingerprints(parts: readonly string[]): string {
+  const sum = parts.reduce((all, part) => all + BigInt(`0x${part}`), 0n);
+  return BigInt.asUintN(128, sum).toString(16).padStart(32, '0');
 }
 
 /** Throws `restore-unproven` when the manifest is not one of a Postgres store: without it nothing can be proven. */

@@ -10,6 +10,7 @@ import { chooseDatabases, listDatabases, refuseMissing, vanishedDatabases } from
 import { compareDatabases } from './compare.ts';
 import { readDetail } from './manifest.ts';
 import { restoreDatabases } from './restore.ts';
+import type { SplitSizes } from './table-layout.ts';
 import { restoreTables } from './tables.ts';
 
 export interface PostgresOptions {
@@ -22,6 +23,8 @@ export interface PostgresOptions {
   /** Roles and what else belongs to the whole server; true unless said otherwise. */
   readonly globals?: boolean | undefined;
   readonly clock: Clock;
+  /** When tables are split; of tests. */
+  readonly sizes?: SplitSizes | undefined;
   /** The PG* variables. Default: those of this process. */
   readonly environment?: NodeJS.ProcessEnv;
 }
@@ -39,7 +42,7 @@ export function openPostgres(options: PostgresOptions): Source {
     capture: async (context) => {
       const metered = { ...server, meter: new TrafficMeter() };
       const targets = await readable(metered, options.databases, context);
-      return await capturePostgres(targets, clock, context, { globals: options.globals ?? true });
+      return await capturePostgres(targets, clock, context, { globals: options.globals ?? true, sizes: options.sizes });
     },
     restore: async (files, manifest, request) => {
       const job = { server, clock, files, manifest, request };

@@ -6,7 +6,7 @@ import { CopyRows } from '../../client/postgres/copy-rows.ts';
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { ProofLine, ProveRequest, StoreManifest } from '../source.ts';
 import { encodeName } from './file-name.ts';
-import { readDetail, type DatabaseManifest, type PostgresDetail, type TableManifest } from './manifest.ts';
+import { addFingerprints, piecesOf, readDetail, type DatabaseManifest, type PieceManifest, type PostgresDetail, type TableManifest } from './manifest.ts';
 
 /** Tables that are read at once; two threads unpack. */
 const PARALLEL = 2;
@@ -16,7 +16,7 @@ const folderOf = (detail: PostgresDetail, database: DatabaseManifest): string =>
 /** The files of all tables. */
 export function dataFiles(manifest: StoreManifest): readonly RawName[] {
   const detail = readDetail(manifest);
-  return detail.databases.flatMap((database) => database.tables.map(({ file }) => fromText(`${folderOf(detail, database)}/data/${file}`)));
+  return detail.databases.flatMap((database) => database.tables.flatMap(piecesOf).map(({ file }) => fromText(`${folderOf(detail, database)}/data/${file}`)));
 }
 
 export async function proveDatabases(manifest: StoreManifest, files: SnapshotFiles, request: ProveRequest): Promise<readonly ProofLine[]> {
@@ -31,24 +31,40 @@ export async function proveDatabases(manifest: StoreManifest, files: SnapshotFil
   return lines;
 }
 
+/** Pieces are the unit of the work, so that both threads unpack one large table. */
 async function proveTables(folder: string, tables: readonly TableManifest[], files: SnapshotFiles, request: ProveRequest): Promise<ProofLine[]> {
-  const lines: ProofLine[] = [];
-  const left = tables.entries();
+  const found = tables.map((table): (string | undefined)[] => piecesOf(table).map(() => undefined));
+  const left = tables.flatMap((table, number) => piecesOf(table).map((piece, n) => ({ table, piece, number, n }))).values();
   const work = async (): Promise<void> => {
     const rows = new CopyRows();
-    for (const [number, table] of left) {
-      const subject = `${table.schema}.${table.name}`;
-      request.step(`counting the rows of ${subject}`);
-      lines[number] = await attempt(subject, () => proveTable(rows, fromText(`${folder}/data/${table.file}`), table, files, request));
+    for (const { table, piece, number, n } of left) {
+      if (n === 0) request.step(`counting the rows of ${table.schema}.${table.name}`);
+      const path = fromText(`${folder}/data/${piece.file}`);
+      const differs = await readable(() => differenceOf(rows, path, piece, files, request));
+      const slots = found[number];
+      if (slots !== undefined) slots[n] = differs && (table.pieces === undefined ? differs : `piece ${n + 1}: ${differs}`);
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, work));
-  return lines;
+  return tables.map((table, number) => lineOf(table, found[number] ?? []));
 }
 
-async function proveTable(rows: CopyRows, path: RawName, table: TableManifest, files: SnapshotFiles, request: ProveRequest): Promise<ProofLine> {
+function lineOf(table: TableManifest, found: readonly (string | undefined)[]): ProofLine {
   const subject = `${table.schema}.${table.name}`;
-  const differs = (detail: string): ProofLine => ({ subject, equal: false, detail });
+  const differences = [...found.flatMap((one) => one ?? []), ...addsUp(table)];
+  return differences.length === 0 ? { subject, equal: true, detail: `${table.rows} rows, fingerprint equal` } : { subject, equal: false, detail: differences.join('; ') };
+}
+
+/** The pieces of a table must be all of it. */
+function addsUp(table: TableManifest): string[] {
+  const pieces = piecesOf(table);
+  const sum = (of: (piece: PieceManifest) => number): number => pieces.reduce((total, piece) => total + of(piece), 0);
+  const equal = sum(({ rows }) => rows) === table.rows && sum(({ bytes }) => bytes) === table.bytes && addFingerprints(pieces.map(({ fingerprint }) => fingerprint)) === table.fingerprint;
+  return equal ? [] : ['its pieces do not add up to the table'];
+}
+
+/** What is not as the manifest says; undefined when all is. */
+async function differenceOf(rows: CopyRows, path: RawName, stored: PieceManifest, files: SnapshotFiles, request: ProveRequest): Promise<string | undefined> {
   let bytes = 0;
   rows.begin();
   for await (const piece of files.read(path)) {
@@ -58,11 +74,18 @@ async function proveTable(rows: CopyRows, path: RawName, table: TableManifest, f
     request.progress(piece.length);
   }
   const counted = rows.fingerprint();
-  if (counted === undefined) return differs('its last row is not ended');
-  if (counted.rows !== table.rows) return differs(`${counted.rows} rows instead of ${table.rows}`);
-  if (bytes !== table.bytes) return differs(`${bytes} bytes instead of ${table.bytes}`);
-  if (counted.sum !== table.fingerprint) return differs(`${counted.rows} rows, but the fingerprint of their content differs`);
-  return { subject, equal: true, detail: `${counted.rows} rows, fingerprint equal` };
+  if (counted === undefined) return 'its last row is not ended';
+  if (counted.rows !== stored.rows) return `${counted.rows} rows instead of ${stored.rows}`;
+  if (bytes !== stored.bytes) return `${bytes} bytes instead of ${stored.bytes}`;
+  return counted.sum === stored.fingerprint ? undefined : `${counted.rows} rows, but the fingerprint of their content differs`;
+}
+
+async function readable(prove: () => Promise<string | undefined>): Promise<string | undefined> {
+  const line = await attempt('', async () => {
+    const differs = await prove();
+    return { subject: '', equal: differs === undefined, detail: differs ?? '' };
+  });
+  return line.equal ? undefined : line.detail;
 }
 
 /** Damage and what is missing are differences; a storage that fails is not. */

@@ -20,14 +20,15 @@ const ATTEMPTS = 5;
 
 /**
  * Opens the snapshot. A table that is dropped, truncated or rewritten between the snapshot and the lock would be read as
- * empty without an error (TRUNCATE pays no heed to snapshots), so then it starts over with a new snapshot.
+ * empty without an error (TRUNCATE pays no heed to snapshots), so then it starts over with a new snapshot. Only the tables that
+ * are chosen are locked.
  */
-export async function holdSnapshot(target: PostgresTarget): Promise<HeldSnapshot> {
+export async function holdSnapshot(target: PostgresTarget, choose: (all: readonly CatalogTable[]) => readonly CatalogTable[] = (all) => all): Promise<HeldSnapshot> {
   for (let attempt = 1; ; attempt++) {
     const leader = await Connection.connect(target);
     try {
       await prepareReading(leader);
-      const held = await tryHold(leader);
+      const held = await tryHold(leader, choose);
       if (held !== undefined) return held;
     } catch (error) {
       if (!(sqlState(error) === '42P01' && attempt < ATTEMPTS)) {
@@ -42,14 +43,14 @@ export async function holdSnapshot(target: PostgresTarget): Promise<HeldSnapshot
   }
 }
 
-async function tryHold(leader: Connection): Promise<HeldSnapshot | undefined> {
+async function tryHold(leader: Connection, choose: (all: readonly CatalogTable[]) => readonly CatalogTable[]): Promise<HeldSnapshot | undefined> {
   await leader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', 'beginning the snapshot');
   const [first] = await leader.query<{ id: string; moment: string; server: string; recovery: boolean }>(
     `SELECT pg_catalog.pg_export_snapshot() AS id, pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS moment, pg_catalog.current_setting('server_version') AS server, pg_catalog.pg_is_in_recovery() AS recovery`,
     'exporting the snapshot',
   );
   if (first === undefined) return undefined;
-  const tables = await readTables(leader);
+  const tables = choose(await readTables(leader));
   const names = tables.map(({ schema, name }) => `ONLY ${qualified(schema, name)}`);
   if (names.length > 0) await leader.query(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`, 'locking the tables');
   const changed = await leader.query(

@@ -1,0 +1,26 @@
+/** Decides, under the snapshot that is held, which ranges of which tables are read. */
+import type { Readers } from './ask-table.ts';
+import type { CatalogTable } from './catalog.ts';
+import type { PreviousDatabase } from './previous.ts';
+import type { HeldSnapshot } from './snapshot.ts';
+import { blockLayout, chooseSplit, rangesOf, splitSizes, type SplitSizes } from './table-layout.ts';
+import { planTable, type PlannedTable } from './table-plan.ts';
+
+export interface PlanOptions {
+  /** Ask the server for fingerprints, to take over what has not changed. */
+  readonly frugal: boolean;
+  readonly previous: PreviousDatabase | undefined;
+  /** In place of our own. */
+  readonly sizes: SplitSizes | undefined;
+  step(sentence: string): void;
+}
+
+/** In the order of the tables, largest first. */
+export async function planTables(held: HeldSnapshot, _readers: Readers, options: PlanOptions): Promise<readonly PlannedTable[]> {
+  return held.tables.map((table) => planBlocks(table, Number.parseInt(held.server, 10), options));
+}
+
+function planBlocks(table: CatalogTable, major: number, { previous, sizes }: PlanOptions): PlannedTable {
+  const split = chooseSplit(table, previous?.table(table.schema, table.name), { frugal: false, major, sizes: sizes ?? splitSizes(table.size, false) });
+  return planTable(table, split, rangesOf(split?.by === 'block' ? blockLayout(split, table.blocks) : undefined).map((range) => ({ range })));
+}
