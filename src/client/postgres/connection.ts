@@ -1,10 +1,15 @@
-/** A connection made by `pg` (which knows authentication, TLS, .pgpass and sockets), whose socket we can take over for COPY. */
+/** A connection made by `pg` (which knows authentication and TLS), whose socket we can take over for COPY. */
 import { Socket } from 'node:net';
+import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
+import { HoldfastError } from '../../base/errors.ts';
 import { CopyRows } from './copy-rows.ts';
-import { commandFailed, unreachable } from './failure.ts';
-import { tlsOptions, type PostgresTarget } from './target.ts';
+import { commandFailed, noPassword, unreachable, withLogin } from './failure.ts';
+import { isOfKind, kindsInTurn, noHost, singleTargets, worthOtherHost, worthOtherWay, type FailedHost } from './hosts.ts';
+import type { PasswordAnswer } from './password-file.ts';
+import { describeTarget, findPassword, type PostgresTarget, type SessionKind } from './target.ts';
+import { tlsAttempts, tlsOptions } from './tls.ts';
 
 /** A row of a simple query: text, numbers, booleans, arrays and parsed JSON; int8 and numeric stay text. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -13,6 +18,8 @@ export type Row = Readonly<Record<string, unknown>>;
 export type Receive = (bytes: Uint8Array, inInput: boolean) => void;
 
 export type Replication = 'physical' | 'database';
+
+const CONNECT_TIMEOUT_MS = 20_000;
 
 interface Takeover {
   readonly receive: Receive;
@@ -43,18 +50,42 @@ export class Connection implements AsyncDisposable {
 
   /**
    * With `replication`, the session is one of a WAL sender that takes replication commands: `physical` (pg_hba.conf then needs a line
-   * for `replication`), or `database`, which takes the same commands and is let in like any other session. Throws `database-unreachable`,
-   * with what to do.
+   * for `replication`), or `database`, which takes the same commands and is let in like any other session. Of several hosts, the first that
+   * answers and is of the wanted kind; `target` then names it alone. Throws `database-unreachable`, with what to do.
    */
   static async connect(target: PostgresTarget, replication?: Replication): Promise<Connection> {
-    const tls = tlsOptions(target);
-    try {
-      return await Connection.#open(target, tls, replication);
-    } catch (error) {
-      const refusedTls = error instanceof Error && error.message.includes('does not support SSL');
-      if (tls === false || target.tls !== 'prefer' || !refusedTls) throw unreachable(target, error);
-      return await Connection.#open(target, false, replication).catch((again: unknown) => Promise.reject(unreachable(target, again)));
+    const failed: FailedHost[] = [];
+    for (const kind of kindsInTurn(target.session)) {
+      failed.length = 0;
+      for (const host of singleTargets(target)) {
+        try {
+          return await Connection.#reach(host, kind, replication);
+        } catch (error) {
+          if (!worthOtherHost(error)) throw error;
+          failed.push({ host, error });
+        }
+      }
     }
+    throw noHost(target, failed);
+  }
+
+  /** One host, in the ways that its TLS mode allows. */
+  static async #reach(target: PostgresTarget, kind: SessionKind, replication: Replication | undefined): Promise<Connection> {
+    let connection: Connection | undefined;
+    const ways = tlsAttempts(target);
+    for (const [index, withTls] of ways.entries()) {
+      try {
+        connection = await Connection.#open(target, withTls && tlsOptions(target), replication);
+        break;
+      } catch (error) {
+        if (index === ways.length - 1 || !worthOtherWay(error, withTls)) throw unreachable(target, error);
+      }
+    }
+    if (connection === undefined) throw unreachable(target, new Error('no answer'));
+    const made = connection;
+    if (await isOfKind(kind, (sql) => made.query(sql, 'asking what kind of server this is'), replication === 'physical')) return made;
+    await made.close();
+    throw unreachable(target, new Error(`the server answers, but it is not ${kind}, which target_session_attrs asks for`));
   }
 
   static async #open(target: PostgresTarget, tls: false | Record<string, unknown>, replication: Replication | undefined): Promise<Connection> {
@@ -74,14 +105,31 @@ export class Connection implements AsyncDisposable {
       },
     });
     target.meter?.watch(socket);
-    const { host, port, user, database, password } = target;
+    const { host, port, user, database, address, options, connectTimeoutMs, channelBinding, directTls } = target;
+    let login: PasswordAnswer | undefined;
+    let bound = false;
+    const refuseUnbound = (): void => {
+      if (channelBinding === 'require' && !bound) throw new HoldfastError('database-unreachable', `channel_binding=require: the server of ${describeTarget(target)} does not bind the login to TLS, so no password was sent.`, { hint: 'It needs TLS, and a password that the server keeps as scram-sha-256.' });
+    };
+    const password = (): string => {
+      refuseUnbound();
+      login = findPassword(target, replication === 'physical');
+      if ('because' in login) throw noPassword(target, login);
+      return login.password.reveal();
+    };
     const client = new pg.Client({
       ...(replication === undefined ? {} : { replication: replication === 'physical' ? 'true' : 'database' }),
-      host, port, user, database, ssl: tls, password: password?.reveal(), stream: () => socket,
-      application_name: 'holdfast', keepAlive: true, connectionTimeoutMillis: 20_000,
-    });
+      host: address ?? host, port, user, database, ssl: tls, password, stream: () => socket, application_name: 'holdfast', keepAlive: true,
+      connectionTimeoutMillis: connectTimeoutMs ?? CONNECT_TIMEOUT_MS, enableChannelBinding: tls !== false && channelBinding !== 'disable',
+      sslnegotiation: tls !== false && directTls === true ? 'direct' : 'postgres', ...(options === undefined ? {} : { options }),
+    } as pg.ClientConfig);
     client.on('error', () => undefined);
-    await client.connect();
+    const { connection } = client as unknown as { connection: EventEmitter };
+    connection.on('authenticationSASL', ({ mechanisms }: { mechanisms: readonly string[] }) => (bound = tls !== false && mechanisms.includes('SCRAM-SHA-256-PLUS')));
+    await client.connect().then(refuseUnbound).catch((error: unknown) => {
+      socket.destroy();
+      throw withLogin(error, login);
+    });
     made = new Connection(target, client, rows);
     return made;
   }

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { splitStatements } from './sql-statements.ts';
-import { describeTarget, libpqEnvironment, type PostgresTarget } from './target.ts';
+import { childEnvironment, describeTarget, type PostgresTarget } from './target.ts';
 import { wasmDump } from './wasm-dump.ts';
 
 export interface DumpProgram {
@@ -92,7 +92,7 @@ function waited(error: unknown): unknown {
 
 async function nativeDump(path: string, target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<string> {
   // The password goes by environment, which other users cannot read; an argument they could.
-  const child = spawn(path, args, { env: { ...process.env, ...libpqEnvironment(target) }, stdio: ['ignore', 'pipe', 'pipe'], signal });
+  const child = spawn(path, args, { env: childEnvironment(target), stdio: ['ignore', 'pipe', 'pipe'], signal });
   const out: Buffer[] = [];
   let said = '';
   child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
