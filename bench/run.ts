@@ -9,7 +9,9 @@ import { benchBlobs } from './blobs.ts';
 import { benchDirectory } from './directory.ts';
 import { report, type Result } from './measure/report.ts';
 import { benchMemory } from './memory.ts';
+import { benchBaseBackup } from './postgres/base-backup.ts';
 import { benchPostgresBackup } from './postgres/backup.ts';
+import { benchPostgresChanges } from './postgres/changes.ts';
 import { benchPostgresRestore } from './postgres/restore.ts';
 import { benchRemote } from './remote.ts';
 import type { BenchOptions } from './rounds.ts';
@@ -24,6 +26,8 @@ const BENCHES = new Map<string, Bench>([
   ['blobs', benchBlobs],
   ['postgres-backup', benchPostgresBackup],
   ['postgres-restore', benchPostgresRestore],
+  ['postgres-changes', benchPostgresChanges],
+  ['base-backup', benchBaseBackup],
   ['memory', benchMemory],
 ]);
 

@@ -1,6 +1,7 @@
 /** Walking folders: sizes, and bringing them into the page cache. */
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { bash, quietly, quoted } from '../measure/measure.ts';
 
 export interface FoundFile {
   readonly path: string;
@@ -31,6 +32,11 @@ export function warm(path: string): void {
     while (readSync(file, buffer) > 0);
     closeSync(file);
   }
+}
+
+/** The same for the files of a running server, which come and go. */
+export function warmLive(folder: string): void {
+  quietly(bash(`find ${quoted(folder)} -type f -print0 | xargs -0 cat > /dev/null 2>&1 || true`));
 }
 
 /** The time of a restore that lost something would mean nothing. */

@@ -11,25 +11,29 @@ export interface Result {
   readonly notes: readonly string[];
 }
 
-const HEADS = ['phase', 'tool', 'n', 'wall s', 'min s', 'CPU s', 'server CPU s', 'peak MB', 'stored MB', 'ours ÷ it', 'CPU ÷ its', 'others'];
+const HEADS = ['phase', 'tool', 'n', 'wall s', 'min s', 'CPU s', 'server CPU s', 'peak MB', 'stored MB', 'added MB', 'received MB', 'ours ÷ it', 'CPU ÷ its', 'others'];
 const seconds = (value: number): string => value.toFixed(2);
 const megabytes = (value: number): string => (value / 1e6).toFixed(0);
+const precise = (value: number): string => (value / 1e6).toFixed(value < 1e7 ? 2 : 0);
 const share = (value: number): string => `${(value * 100).toFixed(0)} %`;
 const orNothing = (value: number | undefined, show: (value: number) => string): string => (value === undefined ? '' : show(value));
 
 function cells(row: Figures): readonly string[] {
   return [
     row.phase, row.tool.replaceAll('|', String.raw`\|`), String(row.n), seconds(row.wallMedian), seconds(row.wallMin), seconds(row.cpuMedian), orNothing(row.serverMedian, seconds),
-    megabytes(row.peakBytes), orNothing(row.storedBytes, megabytes), orNothing(row.ratio, seconds), orNothing(row.cpuRatio, seconds), share(row.othersMedian),
+    megabytes(row.peakBytes), orNothing(row.storedBytes, megabytes), orNothing(row.addedBytes, precise), orNothing(row.receivedBytes, precise),
+    orNothing(row.ratio, seconds), orNothing(row.cpuRatio, seconds), share(row.othersMedian),
   ];
 }
 
-/** The lines of a table whose columns stand below each other. */
-function tableLines(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = HEADS.map((head, column) => Math.max(head.length, 3, ...rows.map((row) => row[column]?.length ?? 0)));
+/** The lines of a table whose columns stand below each other; columns without a figure are left out. */
+function tableLines(all: readonly (readonly string[])[]): readonly string[] {
+  const filled = (_: string, column: number): boolean => all.some((row) => row[column] !== '');
+  const [heads, rows] = [HEADS.filter(filled), all.map((row) => row.filter(filled))];
+  const widths = heads.map((head, column) => Math.max(head.length, 3, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]): string => `| ${row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
   const rule = `| ${widths.map((width, column) => (column < 2 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
-  return [line(HEADS), rule, ...rows.map(line)];
+  return [line(heads), rule, ...rows.map(line)];
 }
 
 /** Prints the result and writes it to `results/NAME.json` beside the harness. */

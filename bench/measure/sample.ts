@@ -7,6 +7,10 @@ export interface Sample extends Measured {
   readonly round: number;
   /** What lies on disk at the end: the repository, the dump, the database. */
   readonly storedBytes?: number;
+  /** By how much that grew. */
+  readonly addedBytes?: number;
+  /** What the server sent. */
+  readonly receivedBytes?: number;
 }
 
 export interface Figures {
@@ -20,6 +24,8 @@ export interface Figures {
   /** Of all rounds. */
   readonly peakBytes: number;
   readonly storedBytes: number | undefined;
+  readonly addedBytes: number | undefined;
+  readonly receivedBytes: number | undefined;
   readonly othersMedian: number;
   /** The median over the rounds of our time divided by this tool's; undefined for ourselves. */
   readonly ratio: number | undefined;
@@ -68,6 +74,8 @@ function figuresOf(group: readonly Sample[], all: readonly Sample[]): Figures {
     serverMedian: known(group.map(({ serverSeconds }) => serverSeconds)),
     peakBytes: Math.max(...group.map(({ peakBytes }) => peakBytes)),
     storedBytes: known(group.map(({ storedBytes }) => storedBytes)),
+    addedBytes: known(group.map(({ addedBytes }) => addedBytes)),
+    receivedBytes: known(group.map(({ receivedBytes }) => receivedBytes)),
     othersMedian: median(group.map(({ othersShare }) => othersShare)),
     ratio: isPeer ? median(pairs.map(({ ours, theirs }) => ours.wallSeconds / theirs.wallSeconds)) : undefined,
     cpuRatio: isPeer ? median(pairs.map(({ ours, theirs }) => cpu(ours) / cpu(theirs))) : undefined,

@@ -1,11 +1,11 @@
 /** Debian's PostgreSQL with Debian's settings, fsync and all, in a folder that stays between runs. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { quietly } from '../measure/measure.ts';
+import { quietly, type Command } from '../measure/measure.ts';
 
 /** Where Debian has the programs of PostgreSQL 15. */
 export const BINARIES = '/usr/lib/postgresql/15/bin';
@@ -13,30 +13,50 @@ export const BINARIES = '/usr/lib/postgresql/15/bin';
 export interface Server extends AsyncDisposable {
   /** Of the postmaster. */
   readonly pid: number;
-  url(database: string): string;
+  readonly port: number;
+  /** The folder of its cluster. */
+  readonly data: string;
+  /** Of a database, through another port when one is given. */
+  url(database: string, port?: number): string;
   /** Runs SQL and gives the values that it prints, without heads. */
   sql(database: string, text: string): string;
 }
 
-interface Identity {
+export interface Identity {
   readonly uid?: number;
   readonly gid?: number;
 }
 
 /** Postgres refuses to run as root. */
-function identity(): Identity {
+export function identity(): Identity {
   if (userInfo().uid !== 0) return {};
   const [, , uid, gid] = /^postgres:.*$/m.exec(readFileSync('/etc/passwd', 'utf8'))?.[0].split(':') ?? [];
   return { uid: Number(uid), gid: Number(gid) };
 }
 
-/** Starts the cluster in `folder`, made first if it is not there. It listens on the loopback interface. */
-export async function startServer(folder: string): Promise<Server> {
+/** A command as the user that the server runs as. */
+export function asServer(command: Command): Command {
+  const { uid, gid } = identity();
+  if (uid === undefined) return command;
+  return { ...command, program: 'setpriv', args: [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', command.program, ...command.args] };
+}
+
+/** Makes a folder of the server's user, and an empty one of it. */
+export function folderOfServer(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { uid, gid } = identity();
+  if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
+}
+
+/** Starts the cluster in `folder/data`, made first if it is not there. It listens on the loopback interface, and in the folder of its sockets if that is a setting. */
+export async function startServer(folder: string, settings: Readonly<Record<string, string>> = {}): Promise<Server> {
   const who = identity();
   const data = join(folder, 'data');
   if (!existsSync(join(data, 'PG_VERSION'))) await initialize(folder, data, who);
   const port = await freePort();
-  const child = spawn(join(BINARIES, 'postgres'), ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='], {
+  const options = Object.entries({ listen_addresses: '127.0.0.1', unix_socket_directories: '', ...settings }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const child = spawn(join(BINARIES, 'postgres'), ['-D', data, '-p', String(port), ...options], {
     ...who, cwd: data, stdio: ['ignore', 'ignore', 'pipe'], detached: true,
   });
   const pid = await untilReady(child, port);
@@ -44,9 +64,9 @@ export async function startServer(folder: string): Promise<Server> {
   const interrupt = (): void => process.exit(130);
   const end = (): void => void child.kill('SIGINT');
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt).once('exit', end);
-  const url = (database: string): string => `postgres://postgres@127.0.0.1:${port}/${database}`;
+  const url = (database: string, through = port): string => `postgres://postgres@127.0.0.1:${through}/${database}`;
   return {
-    pid, url,
+    pid, port, data, url,
     sql: (database, text) => quietly({ program: join(BINARIES, 'psql'), args: ['-qAtX', '-v', 'ON_ERROR_STOP=1', '-d', url(database), '-c', text] }).trim(),
     async [Symbol.asyncDispose]() {
       const ended = new Promise((done) => child.once('exit', done));
