@@ -40,7 +40,8 @@ export class TableCapture {
     const { same } = piece;
     if (same === undefined || previous === undefined) return stream;
     const kept = (): void => void (this.#read[n] = { ...this.#piece(piece), bytes: same.bytes, rows: same.rows, fingerprint: same.fingerprint, unchanged: 'fingerprint' });
-    return { from: 'previous', path: fromText(`${previous}/${same.file}`), kept, otherwise: stream };
+    const otherwise = piece.elsewhere === true ? { from: 'stream' as const, write: () => Promise.reject(this.#lostPiece()) } : stream;
+    return { from: 'previous', path: fromText(`${previous}/${same.file}`), kept, otherwise };
   }
 
   #piece({ file: name, range, counted }: PlannedPiece): Pick<PieceManifest, 'file' | 'from' | 'server'> {
@@ -65,6 +66,13 @@ export class TableCapture {
   #damagedIndex(counted: number, read: number): HoldfastError {
     return new HoldfastError('source-failed', `Of the table ${this.name} ${read} rows were read where there are ${counted}: an index of it is damaged.`, {
       hint: `Run REINDEX TABLE ${this.name}. Until then, back it up without --frugal, which reads without indexes.`,
+    });
+  }
+
+  /** One range cannot be read again alone when the others are taken over from another division of the rows. */
+  #lostPiece(): HoldfastError {
+    return new HoldfastError('source-failed', `The table ${this.name} has not changed, but the repository has lost a part of what it held of it.`, {
+      hint: 'Back it up once without --frugal, and run `holdfast check`.',
     });
   }
 

@@ -45,7 +45,7 @@ export async function readTables(connection: Connection): Promise<CatalogTable[]
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '[]') AS columns,
        coalesce(e.condition, '') AS condition, e.extension IS NOT NULL AS extension,
        (pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8)::text AS blocks,
-       (SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(pg_catalog.format('%I %s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum), '')) FROM pg_catalog.pg_attribute a
+       (SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(pg_catalog.format('%I %s%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated), ', ' ORDER BY a.attnum), '')) FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS shape,
        (SELECT pg_catalog.json_build_object('column', a.attname, 'type', 'pg_catalog.' || t.typname) FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] JOIN pg_catalog.pg_type t ON t.oid = a.atttypid

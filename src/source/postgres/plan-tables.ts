@@ -1,6 +1,7 @@
 /** Decides, under the snapshot that is held, which ranges of which tables are read. */
 import type { Readers } from './ask-table.ts';
 import type { CatalogTable } from './catalog.ts';
+import { planFrugal } from './plan-frugal.ts';
 import type { PreviousDatabase } from './previous.ts';
 import type { HeldSnapshot } from './snapshot.ts';
 import { blockLayout, chooseSplit, rangesOf, splitSizes, type SplitSizes } from './table-layout.ts';
@@ -16,7 +17,8 @@ export interface PlanOptions {
 }
 
 /** In the order of the tables, largest first. */
-export async function planTables(held: HeldSnapshot, _readers: Readers, options: PlanOptions): Promise<readonly PlannedTable[]> {
+export async function planTables(held: HeldSnapshot, readers: Readers, options: PlanOptions): Promise<readonly PlannedTable[]> {
+  if (options.frugal) return await planFrugal(held, readers, options);
   return held.tables.map((table) => planBlocks(table, Number.parseInt(held.server, 10), options));
 }
 

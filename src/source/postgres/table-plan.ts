@@ -18,6 +18,8 @@ export interface PlannedPiece {
   readonly counted?: Counted | undefined;
   /** Of the snapshot before, with equal content. */
   readonly same?: PieceManifest | undefined;
+  /** The rows of `same` lie in other ranges now: they can only be taken over. */
+  readonly elsewhere?: boolean | undefined;
 }
 
 export interface PlannedTable {
@@ -26,7 +28,7 @@ export interface PlannedTable {
   readonly pieces: readonly PlannedPiece[];
 }
 
-export interface CountedRange extends Pick<PlannedPiece, 'range' | 'counted' | 'same'> {}
+export interface CountedRange extends Pick<PlannedPiece, 'range' | 'counted' | 'same' | 'elsewhere'> {}
 
 /** Gives the ranges their files. */
 export function planTable(table: CatalogTable, split: Split | undefined, ranges: readonly CountedRange[]): PlannedTable {
