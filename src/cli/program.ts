@@ -23,6 +23,7 @@ import { addStorage } from './command/storage.ts';
 import { addStats } from './command/stats.ts';
 import { addUnlock } from './command/unlock.ts';
 import { addVerify } from './command/verify.ts';
+import { addWal } from './command/wal.ts';
 
 /** Options that every command takes, before or behind its name. */
 function addCommonOptions(command: Command): void {
@@ -59,7 +60,7 @@ export function buildProgram(): Command {
     .version(VERSION)
     .helpCommand(false)
     .addHelpText('after', '\nExit codes: 0 all is well, 2 usage or configuration, 3 incomplete source, 10 no repository, 11 locked, 12 wrong password, 130 interrupted; see docs/errors.md.');
-  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addExport, addAttach, addCheck, addVerify, addForget, addCopy, addPrune, addRepair, addUnlock, addKey, addStorage]) add(program);
+  for (const add of [addDemo, addInit, addBackup, addSnapshots, addLs, addCat, addFind, addDiff, addStats, addRestore, addExport, addAttach, addCheck, addVerify, addWal, addForget, addCopy, addPrune, addRepair, addUnlock, addKey, addStorage]) add(program);
   addCommonOptions(program);
   // What stands before the name of the command counts as if it stood behind it.
   program.hook('preAction', (_, command) => {

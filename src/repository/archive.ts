@@ -10,7 +10,8 @@ import type { RawName } from '../base/raw-name.ts';
 import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
 import type { Core } from './core.ts';
-import type { DirectoryEntry, Entry, FileEntry, KeptContent, Problem } from './entry.ts';
+import type { DirectoryEntry, Entry, FedDirectoryEntry, FedFile, FileEntry, KeptContent, Metadata, Problem } from './entry.ts';
+import { FedTree, type FedFolder } from './fed-tree.ts';
 import { formatTime } from './format/go-time.ts';
 import { encodeNode, nodeName, type TreeNode } from './format/tree.ts';
 import type { Compression } from './packer.ts';
@@ -110,6 +111,8 @@ class ArchiveRun {
         nodes.set(entry.name, this.#fileNode(entry, before));
       } else if (entry.type === 'dir') {
         nodes.set(entry.name, (await this.#folderNode(entry, before)).node);
+      } else if (entry.type === 'fed-dir') {
+        nodes.set(entry.name, await this.#fedNode(entry, before));
       } else {
         const target = entry.type === 'symlink' ? { target: entry.target } : {};
         nodes.set(entry.name, encodeNode(entry.name, entry.metadata, { type: entry.type, ...target }));
@@ -126,7 +129,7 @@ class ArchiveRun {
     return { node: this.#finishFolder(entry, nodes, previousTree) };
   }
 
-  async #finishFolder(entry: DirectoryEntry, nodes: ReadonlyMap<RawName, Pending>, previousTree: string | undefined): Promise<string | undefined> {
+  async #finishFolder(entry: FolderEntry, nodes: ReadonlyMap<RawName, Pending>, previousTree: string | undefined): Promise<string | undefined> {
     try {
       const subtree = await this.#saveTree(nodes);
       this.#countFolder(subtree, previousTree);
@@ -135,6 +138,48 @@ class ArchiveRun {
       this.#pipeline.fail(error);
       return undefined;
     }
+  }
+
+  /** A folder that feeds itself. Its path is taken to be right below the root, as that of all stores is. */
+  async #fedNode(entry: FedDirectoryEntry, before: TreeNode | undefined): Promise<Pending> {
+    const fed = new FedTree();
+    const counted = (path: RawName): Promise<TreeNode | undefined> => this.#previousFile(`/${entry.name}/${path}`);
+    await entry.feed({
+      folder: (path, metadata) => fed.addFolder(path, metadata),
+      add: (path, { ...child }) => {
+        if (child.type === 'symlink') fed.add(path, encodeNode(child.name, child.metadata, { type: 'symlink', target: child.target }));
+        else fed.add(path, counted(path).then((node) => this.#fileNode(child, node)));
+        return this.#pipeline.crowded ? this.#pipeline.ready() : undefined;
+      },
+      open: (path, metadata) => this.#openFed(fed, path, metadata, counted),
+    });
+    this.#pipeline.flush();
+    return await this.#finishFed(entry, fed.root, before?.type === 'dir' ? before.subtree : undefined);
+  }
+
+  #openFed(fed: FedTree, path: RawName, metadata: Metadata, before: (path: RawName) => Promise<TreeNode | undefined>): FedFile {
+    const stream = this.#pipeline.openStream(path);
+    return {
+      write: (bytes) => stream.sink.write(bytes),
+      end: () => {
+        const entry: FileEntry = { type: 'file', name: path.slice(path.lastIndexOf('/') + 1), metadata, content: { from: 'bytes', bytes: EMPTY } };
+        const closed = stream.close();
+        const stored = stream.end().catch((error: unknown) => {
+          this.#pipeline.fail(error);
+          return undefined;
+        });
+        fed.add(path, before(path).then((node) => this.#whenRead(entry, node, stored)));
+        return this.#pipeline.crowded ? closed.then(() => this.#pipeline.ready()) : closed;
+      },
+    };
+  }
+
+  /** Trees from the leaves up. What is still being read is waited for here, folder by folder. */
+  async #finishFed(entry: FedDirectoryEntry | FolderEntry, folder: FedFolder, previousTree: string | undefined): Promise<Pending> {
+    const before = await this.#previousNodes(previousTree);
+    const nodes = new Map<RawName, Pending>(folder.nodes);
+    for (const [name, child] of folder.folders) nodes.set(name, await this.#finishFed({ name, metadata: child.metadata }, child, before?.get(name)?.subtree));
+    return await this.#finishFolder(entry, nodes, previousTree);
   }
 
   async #saveTree(nodes: ReadonlyMap<RawName, Pending>): Promise<string> {
@@ -261,6 +306,9 @@ class ArchiveRun {
 }
 
 type Nodes = ReadonlyMap<RawName, TreeNode>;
+type FolderEntry = Pick<DirectoryEntry, 'name' | 'metadata'>;
+
+const EMPTY = new Uint8Array();
 
 function sameContent(before: readonly string[] | null | undefined, now: readonly string[]): boolean {
   return before?.length === now.length && now.every((id, i) => before[i] === id);

@@ -76,6 +76,32 @@ export interface DirectoryEntry extends Named {
   children(): Promise<readonly Entry[]>;
 }
 
+/**
+ * A folder whose content arrives in an order of its own, at any depth, and cannot be asked for: the tar stream of a server. Nothing of
+ * the content is held; the nodes of all that is below the folder are, until it is done.
+ */
+export interface FedDirectoryEntry extends Named {
+  readonly type: 'fed-dir';
+  /** Called once. Returns when all was handed in. A rejection fails the archive. */
+  feed(into: EntryFeed): Promise<void>;
+}
+
+/**
+ * Paths are relative to the fed folder. A folder must have come before what is in it, and no path may come twice. A promise that is
+ * returned asks to wait for it before more is handed in.
+ */
+export interface EntryFeed {
+  folder(path: RawName, metadata: Metadata): void;
+  /** Its name is the last part of the path. Content of the kind `stream` is asked for at once, beside what goes on arriving. */
+  add(path: RawName, entry: FileEntry | SymlinkEntry): Promise<void> | undefined;
+  /** A file whose content comes now, before anything else is handed in. */
+  open(path: RawName, metadata: Metadata): FedFile;
+}
+
+export interface FedFile extends ContentSink {
+  end(): Promise<void> | undefined;
+}
+
 export interface SymlinkEntry extends Named {
   readonly type: 'symlink';
   readonly target: RawName;
@@ -85,7 +111,7 @@ export interface SpecialEntry extends Named {
   readonly type: 'fifo' | 'socket' | 'dev' | 'chardev';
 }
 
-export type Entry = FileEntry | DirectoryEntry | SymlinkEntry | SpecialEntry;
+export type Entry = FileEntry | DirectoryEntry | FedDirectoryEntry | SymlinkEntry | SpecialEntry;
 
 /** Something of the source that is not, or not exactly, in the backup. It makes the backup incomplete (exit 3). */
 export interface Problem {

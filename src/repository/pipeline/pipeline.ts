@@ -50,6 +50,12 @@ export interface PipelineOptions {
   progress(bytes: number): void;
 }
 
+export interface OpenStream {
+  readonly sink: ContentSink;
+  close(): Promise<void>;
+  end(): Promise<FileContent | undefined>;
+}
+
 interface Batch {
   numbers: number[];
   paths: RawName[];
@@ -125,18 +131,24 @@ export class Pipeline implements AsyncDisposable {
     return content;
   }
 
+  /** So many files are under way that the caller should wait until it is `ready`. */
+  get crowded(): boolean {
+    return this.#files.pending >= MAX_PENDING;
+  }
+
   /** Resolves when more files may be handed in. */
   async ready(): Promise<void> {
-    if (this.#files.pending < MAX_PENDING) return;
+    if (!this.crowded) return;
     this.flush();
     await this.settled(this.#files.drained(MAX_PENDING / 2));
   }
 
-  /** A content that the caller writes. */
-  openStream(subject: string): { readonly sink: ContentSink; end(): Promise<FileContent | undefined> } {
+  /** A content that the caller writes. `close` takes the end of it, `end` waits also until it is stored. */
+  openStream(subject: string): OpenStream {
     const { number, content } = this.#files.add(subject);
     this.#startSavers(0);
     const chunks = new StreamChunks(this.#slots, this.#shared.memory, number, this.failed);
+    const close = async (): Promise<void> => await this.settled(chunks.end());
     return {
       sink: {
         write: (bytes) => {
@@ -144,8 +156,9 @@ export class Pipeline implements AsyncDisposable {
           return chunks.write(bytes);
         },
       },
+      close,
       end: async () => {
-        await this.settled(chunks.end());
+        await close();
         return await this.settled(content);
       },
     };

@@ -1,0 +1,21 @@
+import type { Command } from 'commander';
+
+export function addWal(program: Command): void {
+  const wal = program
+    .command('wal')
+    .summary('the write-ahead log of a physical store')
+    .description('The write-ahead log of a physical store: what makes a restore to any second possible, between and after its backups.');
+  wal
+    .command('follow')
+    .summary('receive the log of a server and store it, for as long as it runs')
+    .description(
+      'Receives the write-ahead log of a server over a replication slot and stores it. The server hears only of what is durable in the repository, and keeps the rest for us; ' +
+        'lost connections are made again. When the server would have to keep more than `limit` (4G unless holdfast.yaml says otherwise), the slot is given up rather than fill its disk. ' +
+        'That needs this process to run: set max_slot_wal_keep_size on the server as well. Ctrl-C or SIGTERM stores what has come and ends.',
+    )
+    .argument('[store]', 'a physical store of holdfast.yaml; needed when there are several')
+    .option('--once', 'end when all is stored that the server has now')
+    .option('--until-lsn <lsn>', 'end when all is stored up to this position, as in 16/B374D848')
+    .option('--new-slot', 'begin anew where log is missing or the server is another one; makes the slot again. The time in between cannot be restored')
+    .action(async (store: string | undefined, options) => await (await import('../wal-follow.ts')).runFollow(store, options));
+}
