@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { putInPlace, writeDurably, writePiecesDurably } from './file.ts';
+import { putInPlace, type Patch, writeDurably, writePiecesDurably } from './file.ts';
 
 const scratch = await fs.mkdtemp(path.join(os.tmpdir(), 'holdfast-file-'));
 afterAll(async () => await fs.rm(scratch, { recursive: true, force: true }));
@@ -47,4 +47,9 @@ it('a stream is written whole or not at all, and its hash is told', async () => 
   expect(await writePiecesDurably(path.join(folder, 'a'), pieces(false), { onlyNew: true })).toEqual({ bytes: 7, sha256 });
   await expect(writePiecesDurably(path.join(folder, 'a'), pieces(false), { onlyNew: true })).rejects.toThrow('EEXIST');
   expect(await fs.readdir(folder)).toEqual(['a']);
+  async function* patched(): AsyncGenerator<Uint8Array, readonly Patch[]> {
+    yield Buffer.from('one ???');
+    return [{ at: 4, bytes: Buffer.from('two') }];
+  }
+  expect(await writePiecesDurably(path.join(folder, 'a'), patched())).toEqual({ bytes: 7, sha256 });
 });

@@ -66,22 +66,24 @@ async function writeAll(handle: fs.FileHandle, bytes: Uint8Array, { wrote }: Dur
   }
 }
 
+/** Bytes that replace those at a position. */
+export interface Patch {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
 /**
- * The same for content of any length, which is not held. The memory of a piece may be used again once the next one is asked for.
- * Answers how many bytes were written, and their SHA-256 in hex. After a failure, also of `pieces`, nothing is left.
+ * The same for content of any length, which is not held. The memory of a piece may be used again once the next one is asked for. A
+ * generator may return patches, which are written over what it gave. Answers how many bytes there are, and their SHA-256 in hex. After a
+ * failure, also of `pieces`, nothing is left.
  */
-export async function writePiecesDurably(file: string, pieces: AsyncIterable<Uint8Array>, options: Pick<DurableOptions, 'mode' | 'onlyNew'> = {}): Promise<{ readonly bytes: number; readonly sha256: string }> {
+export async function writePiecesDurably(file: string, pieces: AsyncIterable<Uint8Array, readonly Patch[] | void | undefined>, options: Pick<DurableOptions, 'mode' | 'onlyNew'> = {}): Promise<{ readonly bytes: number; readonly sha256: string }> {
   const temporary = `${file}-tmp-${randomBytes(6).toString('hex')}`;
-  const handle = await fs.open(temporary, 'wx', options.mode ?? 0o600);
-  const hash = createHash('sha256');
-  let bytes = 0;
+  const handle = await fs.open(temporary, 'wx+', options.mode ?? 0o600);
+  let written: { readonly bytes: number; readonly sha256: string };
   try {
     try {
-      for await (const piece of pieces) {
-        hash.update(piece);
-        for (let at = 0; at < piece.length; ) at += (await handle.write(piece, at)).bytesWritten;
-        bytes += piece.length;
-      }
+      written = await writePieces(handle, pieces);
       await handle.sync();
     } finally {
       await handle.close();
@@ -94,7 +96,41 @@ export async function writePiecesDurably(file: string, pieces: AsyncIterable<Uin
   }
   if (options.onlyNew === true) await discard(temporary);
   await syncFolder(path.dirname(file));
-  return { bytes, sha256: hash.digest('hex') };
+  return written;
+}
+
+async function writePieces(handle: fs.FileHandle, pieces: AsyncIterable<Uint8Array, readonly Patch[] | void | undefined>): Promise<{ readonly bytes: number; readonly sha256: string }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const write = async (piece: Uint8Array, position: number): Promise<void> => {
+    for (let at = 0; at < piece.length; ) at += (await handle.write(piece, at, piece.length - at, position + at)).bytesWritten;
+  };
+  const given = pieces[Symbol.asyncIterator]();
+  let next = await given.next();
+  try {
+    for (; next.done !== true; next = await given.next()) {
+      hash.update(next.value);
+      await write(next.value, bytes);
+      bytes += next.value.length;
+    }
+  } catch (error) {
+    await given.return?.();
+    throw error;
+  }
+  const patches = next.value ?? [];
+  for (const patch of patches) await write(patch.bytes, patch.at);
+  return { bytes, sha256: patches.length === 0 ? hash.digest('hex') : await hashOf(handle) };
+}
+
+async function hashOf(handle: fs.FileHandle): Promise<string> {
+  const hash = createHash('sha256');
+  const piece = Buffer.allocUnsafe(PIECE_BYTES);
+  for (let at = 0; ; ) {
+    const { bytesRead } = await handle.read(piece, 0, piece.length, at);
+    if (bytesRead === 0) return hash.digest('hex');
+    hash.update(piece.subarray(0, bytesRead));
+    at += bytesRead;
+  }
 }
 
 /**

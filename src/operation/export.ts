@@ -2,7 +2,7 @@
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { HoldfastError, messageOf, systemCode } from '../base/errors.ts';
-import { writePiecesDurably } from '../base/file.ts';
+import { writePiecesDurably, type Patch } from '../base/file.ts';
 import { gzipped } from '../base/gzip.ts';
 import type { Secret } from '../base/secret.ts';
 import { ageEncrypted, ageEncrypter } from '../client/encryption/age.ts';
@@ -12,7 +12,8 @@ import { exportablesOf, type Exportable } from '../source/export.ts';
 import type { Context } from './context.ts';
 import { readManifest, type SnapshotManifest } from './manifest.ts';
 
-export const EXPORT_FORMATS = ['sql', 'sql.gz'] as const;
+/** `dump` is pg_dump's custom format, for pg_restore. */
+export const EXPORT_FORMATS = ['sql', 'sql.gz', 'dump'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 export type ExportLock = { readonly by: 'gpg' | 'age'; readonly passphrase: Secret } | { readonly by: 'age'; readonly recipients: readonly string[] };
@@ -80,9 +81,9 @@ async function exportOne(database: Exportable, file: string, options: ExportOpti
   return { database: name, file, moment, tables, rows, bytes, sha256 };
 }
 
-async function contentOf(database: Exportable, format: ExportFormat, { lock, globals, schemaOnly }: Pick<ExportOptions, 'lock' | 'globals' | 'schemaOnly'>, { signal, emit }: Context): Promise<AsyncIterable<Uint8Array>> {
-  const script = database.sql({ globals, schemaOnly, signal, progress: (bytes) => emit({ type: 'progress', store: undefined, bytes, files: 0 }) });
-  const packed = format === 'sql.gz' ? gzipped(script) : script;
+async function contentOf(database: Exportable, format: ExportFormat, { lock, globals, schemaOnly }: Pick<ExportOptions, 'lock' | 'globals' | 'schemaOnly'>, { signal, emit }: Context): Promise<AsyncIterable<Uint8Array, readonly Patch[] | void | undefined>> {
+  const work = { globals, schemaOnly, signal, progress: (bytes: number): void => emit({ type: 'progress', store: undefined, bytes, files: 0 }) };
+  const packed = format === 'dump' ? database.archive(work) : format === 'sql.gz' ? gzipped(database.sql(work)) : database.sql(work);
   if (lock === undefined) return packed;
   return 'passphrase' in lock && lock.by === 'gpg' ? gpgEncrypted(packed, lock.passphrase) : ageEncrypted(packed, await ageEncrypter(lock));
 }

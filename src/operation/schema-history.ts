@@ -1,7 +1,7 @@
 /** The schema of databases as plain SQL in a Git work tree, with a commit when it has changed. */
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import { HoldfastError, messageOf } from '../base/errors.ts';
+import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { writeDurably } from '../base/file.ts';
 import { commitFiles, ensureWorkTree, push } from '../client/git/git.ts';
 import { tagValue, type Repository, type Snapshot } from '../repository/repository.ts';
@@ -51,4 +51,27 @@ export async function recordSchema(options: SchemaHistoryOptions, context: Conte
   // Also without a commit: the one before may not have been pushed.
   if (options.push) await push(folder);
   return { folder, files, commit, pushed: options.push };
+}
+
+export type StoreCommit = { readonly store: string } & (SchemaCommit | { readonly folder: string; readonly error: HoldfastError });
+
+/**
+ * The schemas of a restore point, for a plan that has them recorded. Where several stores are databases, each has a folder of its own. A
+ * record that fails does not make the restore point worse.
+ */
+export async function recordPoint(repository: Repository, made: readonly { readonly store: string; readonly snapshot: string }[], folder: string, context: Context): Promise<readonly StoreCommit[]> {
+  const snapshots = await repository.snapshots();
+  const commits: StoreCommit[] = [];
+  for (const { store, snapshot: id } of made) {
+    const snapshot = snapshots.find((one) => one.id === id);
+    const own = made.length === 1 ? folder : path.join(folder, store);
+    if (snapshot === undefined) continue;
+    try {
+      commits.push({ store, ...(await recordSchema({ repository, snapshot, databases: [], folder: own, push: false }, context)) });
+    } catch (error) {
+      if (context.signal.aborted) throw context.signal.reason;
+      commits.push({ store, folder: own, error: isHoldfastError(error) ? error : new HoldfastError('internal', `the schema of ${store} could not be recorded: ${messageOf(error)}`, { cause: error }) });
+    }
+  }
+  return commits;
 }

@@ -2,6 +2,8 @@
 import { HoldfastError } from '../base/errors.ts';
 import { fromText } from '../base/raw-name.ts';
 import type { SnapshotFiles } from '../repository/entry.ts';
+import type { Patch } from '../base/file.ts';
+import { exportArchive } from './postgres/export-archive.ts';
 import { exportName, exportSql } from './postgres/export-sql.ts';
 import { encodeName } from './postgres/file-name.ts';
 import { readDetail, type DatabaseManifest, type PostgresDetail } from './postgres/manifest.ts';
@@ -28,6 +30,8 @@ export interface Exportable {
   readonly rows: number;
   /** A script for psql. Throws `restore-unproven` when rows are not those of the manifest. */
   sql(work: ExportWork): AsyncIterable<Uint8Array>;
+  /** An archive for pg_restore, and at its end what is to be written over its head where that can be done. The same errors. */
+  archive(work: ExportWork): AsyncGenerator<Uint8Array, readonly Patch[]>;
   /** The schema for people and version control; see postgres/schema-text.ts. */
   schemaText(): Promise<string>;
 }
@@ -51,6 +55,7 @@ function exportable(detail: PostgresDetail, database: DatabaseManifest, files: S
   return {
     name, fileName: exportName(name), moment, tables: tables.length, rows: tables.reduce((sum, table) => sum + table.rows, 0),
     sql: (work) => exportSql({ ...work, files, store, database }),
+    archive: (work) => exportArchive({ ...work, files, store, database }),
     schemaText: async () => {
       const [before, after] = await Promise.all(['pre-data.sql', 'post-data.sql'].map((file) => files.bytes(fromText(`${store}/${database.folder}/${file}`))));
       return schemaText(before?.toString() ?? '', after?.toString() ?? '');

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { databaseStack, psql } from '../fixture/database-stack.ts';
 import { debianPostgres } from '../fixture/postgres-server.ts';
@@ -39,6 +39,22 @@ describe('the schema in a Git repository (B6)', () => {
     await psql(server.url, 'create database again');
     await psql(server.database('again'), await readFile(stack.path('work/shop.sql'), 'utf8'));
     expect(await psql(server.database('again'), 'select count(*) from orders')).toBe('0\n');
+  });
+
+  it('is recorded by a plan that says where, after its backup', async () => {
+    await using server = await debianPostgres();
+    await psql(server.url, 'create table one (id int)');
+    await using stack = await databaseStack([`url: ${server.url}`]);
+    await appendFile(stack.path('holdfast.yaml'), 'plans:\n  schema: { only: schema, to: [local], git: ./schema }\n');
+    expect((await stack.holdfast('backup', '--plan', 'schema')).stdout).toContain('committed');
+    expect((await stack.holdfast('backup', '--plan', 'schema')).stdout).toContain('has not changed');
+    expect(await readFile(stack.path('schema/postgres.sql'), 'utf8')).toContain('CREATE TABLE public.one');
+    // A folder in the way: the restore point stands, and the exit code says that something is missing.
+    await rm(stack.path('schema'), { recursive: true });
+    await writeFile(stack.path('schema'), '');
+    const failed = await stack.attempt(['backup', '--plan', 'schema', '--json']);
+    expect(failed.code).toBe(1);
+    expect(JSON.parse(failed.stdout)).toMatchObject({ state: 'ok', schemas: [{ store: 'db', error: { code: 'target-failed' } }] });
   });
 
   it('makes a repository where there is none, and says what git says when it cannot', async () => {

@@ -1,13 +1,15 @@
 import { Option, type Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import type { BackupReport, StoreBackup } from '../../operation/backup.ts';
-import type { Compression } from '../../repository/repository.ts';
+import type { Compression, Repository } from '../../repository/repository.ts';
+import type { StoreCommit } from '../../operation/schema-history.ts';
 import type { PlaceCopy } from '../../operation/copy-point.ts';
 import type { RepositoryPlace, Stack, Store } from '../../stack/stack.ts';
 import { formatBytes, formatCount, formatSeconds, painter, plural, printable, shortId, table, type Style } from '../render/text.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { addWaitOption } from '../wait-option.ts';
 import { copyDocument, copyExitCode } from './copy.ts';
+import { schemaLines } from './export.ts';
 
 interface Options extends CommonOptions {
   readonly compression: Compression;
@@ -31,14 +33,28 @@ async function run(names: readonly string[], options: Options): Promise<void> {
   await using session = new Session(options);
   const [{ backup }, { copyPoint }] = await Promise.all([import('../../operation/backup.ts'), import('../../operation/copy-point.ts')]);
   const stack = await session.stack();
-  const { stores, place, others, tags } = await scopeOf(session, stack, names, options);
+  const { stores, place, others, tags, git } = await scopeOf(session, stack, names, options);
   if (stores.length === 0) throw new HoldfastError('config', `the stack ${stack.name} has no store that is to be backed up`, { hint: 'Add one under `stores:` in holdfast.yaml.' });
   const repository = await session.open(place);
   const report = await backup({ stack, stores, repository, compression: options.compression, tags }, session.context);
   const made = report.stores.flatMap((store) => (store.state === 'failed' ? [] : [store.snapshot]));
   const copies = made.length === 0 ? [] : await copyPoint(repository, made, others, session.context);
-  session.answer({ ...backupDocument(report), ...(others.length === 0 ? {} : { copies: copies.map(placeDocument) }) }, [...backupLines(report, repository.location), ...copies.flatMap(placeLines)]);
-  process.exitCode = exitCode(report) || Math.max(0, ...copies.map(placeExitCode));
+  const schemas = git === undefined ? [] : await recordSchemas(session, repository, report, git);
+  session.answer({ ...backupDocument(report), ...(others.length === 0 ? {} : { copies: copies.map(placeDocument) }), ...(git === undefined ? {} : { schemas }) }, [...backupLines(report, repository.location), ...copies.flatMap(placeLines), ...schemas.flatMap(storeCommitLines)]);
+  process.exitCode = exitCode(report) || Math.max(0, ...copies.map(placeExitCode), ...schemas.map((one) => ('error' in one ? one.error.exitCode : 0)));
+}
+
+/** The schemas of the databases, in the Git work tree that the plan names. */
+async function recordSchemas(session: Session, repository: Repository, report: BackupReport, folder: string): Promise<readonly StoreCommit[]> {
+  const { recordPoint } = await import('../../operation/schema-history.ts');
+  const made = report.stores.flatMap((store) => (store.state === 'failed' || store.kind !== 'postgres' ? [] : [{ store: store.store, snapshot: store.snapshot }]));
+  return await recordPoint(repository, made, folder, session.context);
+}
+
+function storeCommitLines(commit: StoreCommit): readonly string[] {
+  if (!('error' in commit)) return schemaLines(commit);
+  const { error, store } = commit;
+  return [`${painter(process.stdout)('red', 'failed')} to record the schema of ${store}: ${printable(error.message)}`, ...(error.hint === undefined ? [] : [`  hint: ${error.hint}`])];
 }
 
 /** What is backed up, to where, and where copies go. */
@@ -47,6 +63,8 @@ interface Scope {
   readonly place: RepositoryPlace;
   readonly others: readonly RepositoryPlace[];
   readonly tags: readonly string[];
+  /** Where the plan has schemas recorded. */
+  readonly git?: string | undefined;
 }
 
 async function scopeOf(session: Session, stack: Stack, names: readonly string[], { plan: name, tag, repository }: Options): Promise<Scope> {
@@ -57,7 +75,7 @@ async function scopeOf(session: Session, stack: Stack, names: readonly string[],
   if (given !== undefined) throw new HoldfastError('usage', `the plan ${name} says what goes where; ${given} cannot be named beside it`, { hint: 'Leave --plan out, or change the plan in holdfast.yaml.' });
   const [first, ...others] = plan.to;
   return {
-    stores: chooseStores(stack, plan.stores === 'all' ? [] : plan.stores), place: await session.place(first), others: others.map((one) => chooseRepository(stack, one)), tags: [...tag, `plan:${name}`],
+    stores: chooseStores(stack, plan.stores === 'all' ? [] : plan.stores), place: await session.place(first), others: others.map((one) => chooseRepository(stack, one)), tags: [...tag, `plan:${name}`], git: plan.git,
   };
 }
 

@@ -31,7 +31,7 @@ export function addExport(program: Command): void {
     .argument('<snapshot>', 'a store (its newest snapshot), STORE@TIME, or the id of a snapshot')
     .option('--to <place>', 'a folder, in which the file is named backup-YYYY-MM-DD-HHMMSS.sql.gz after the moment (UTC) of the data; a file, whose name says what it is; or - for standard output')
     .option('--database <name>', 'only this database; repeatable', repeated, [])
-    .addOption(new Option('--format <format>', 'what is written, when the name of the file does not say it').choices(['sql', 'sql.gz']))
+    .addOption(new Option('--format <format>', 'what is written, when the name of the file does not say it: SQL for psql, or dump for pg_restore').choices(['sql', 'sql.gz', 'dump']))
     .addOption(new Option('--encrypt <program>', 'encrypt so that this program opens it: gpg (AES-256 by passphrase) or age; a name that ends in .gpg or .age says it too').choices(['gpg', 'age']))
     .option('--passphrase <reference>', 'where the passphrase is to be found: file:PATH, env:NAME or exec:COMMAND')
     .option('--recipient <key>', 'with age: who can open it, as a public key age1…; repeatable', repeated, [])
@@ -49,6 +49,7 @@ async function run(name: string, options: Options): Promise<void> {
   const { exportSnapshot, exportToStream } = await import('../../operation/export.ts');
   const lock = await lockOf(session, options);
   const repository = await session.repository();
+  if (options.roles === true && formatsOf(options).includes('dump')) throw new HoldfastError('usage', 'an archive for pg_restore holds no roles', { hint: 'Leave --roles out, or export SQL.' });
   const work = {
     repository, snapshot: await snapshotNamed(repository, name, options.schemaOnly === true ? ['schema'] : []), databases: options.database, format: options.format, lock,
     globals: options.roles ?? false, schemaOnly: options.schemaOnly ?? false,
@@ -60,6 +61,11 @@ async function run(name: string, options: Options): Promise<void> {
   const to = options.to.endsWith('/') ? `${path.resolve(options.to)}/` : path.resolve(options.to);
   const files = await exportSnapshot({ ...work, to }, session.context);
   session.answer({ snapshot: work.snapshot.id, files }, files.map((file) => line(file, lock)));
+}
+
+/** What the options say of the format; a folder leaves it open. */
+function formatsOf({ format, to = '' }: Options): readonly string[] {
+  return format === undefined ? [to.replace(/\.(gpg|age)$/, '').split('.').at(-1) ?? ''] : [format];
 }
 
 async function recordInGit(session: Session, name: string, folder: string, options: Options): Promise<void> {
