@@ -12,7 +12,7 @@ import { scratch } from '../fixture/scratch.ts';
 /** What pg_dump 18 says of the schema. Debian has none, so it is the one of WASM. */
 async function schema(url: string): Promise<string> {
   const script = await wasmDump(parseTarget(url, undefined, {}), ['--schema-only'], new AbortController().signal);
-  return script.split('\n').filter((line) => !/^\\(un)?restrict /.test(line)).join('\n');
+  return script.toString().split('\n').filter((line) => !/^\\(un)?restrict /.test(line)).join('\n');
 }
 
 it('the schema of the demo database on PostgreSQL 18 comes back equal from Holdfast, and from restic and psql alone', async () => {

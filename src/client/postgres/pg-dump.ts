@@ -81,7 +81,7 @@ export async function dumpSchema(program: DumpProgram, target: PostgresTarget, d
   if (dump.snapshot !== undefined) args.push(`--snapshot=${dump.snapshot}`);
   for (const table of dump.tables ?? []) args.push(`--table=${table}`);
   const script = await (program.path === undefined ? wasmDump(target, args, signal) : nativeDump(program.path, target, args, signal)).catch((error: unknown) => Promise.reject(waited(error)));
-  return portable(script);
+  return portable(script.toString('utf8'));
 }
 
 /** The one failure of pg_dump that goes away by itself. */
@@ -90,7 +90,7 @@ function waited(error: unknown): unknown {
   return new HoldfastError('source-failed', error.message, { cause: error, transient: true, hint: 'A change of a table is waiting for its turn; run this again when it is done.' });
 }
 
-async function nativeDump(path: string, target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<string> {
+async function nativeDump(path: string, target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<Buffer> {
   // The password goes by environment, which other users cannot read; an argument they could.
   const child = spawn(path, args, { env: childEnvironment(target), stdio: ['ignore', 'pipe', 'pipe'], signal });
   const out: Buffer[] = [];
@@ -102,7 +102,7 @@ async function nativeDump(path: string, target: PostgresTarget, args: readonly s
     child.once('close', resolve);
   }).catch((error: unknown) => Promise.reject(new HoldfastError(systemCode(error) === 'ABORT_ERR' ? 'interrupted' : 'program-failed', `${path}: ${messageOf(error)}`, { cause: error })));
   if (exit !== 0) throw new HoldfastError('source-failed', `pg_dump could not read the schema of ${describeTarget(target)}: ${said.trim()}`);
-  return Buffer.concat(out).toString('utf8');
+  return Buffer.concat(out);
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { pgDump } from '@electric-sql/pglite-tools/pg_dump';
+import { keepWrites } from './wasm-writes.ts';
 import type { WasmDumpReply, WasmDumpStart } from './wasm-dump.ts';
 
 const SSL_REQUEST = 80877103;
@@ -70,6 +71,7 @@ const connection = {
   exec: async () => [],
   execProtocolRawStream: (bytes: Uint8Array, { onRawData }: { onRawData(bytes: Uint8Array): void }) => pass(bytes, onRawData),
 };
-// pgDump asks for a PGlite but only calls the three functions above.
+// pgDump asks for a PGlite but only calls the three functions above. It gives what pg_dump wrote as text, which an archive is not.
+const archived = keepWrites('PGDMP');
 const file = await pgDump({ pg: connection as never, args: [...args] });
-parentPort?.postMessage(await file.text());
+parentPort?.postMessage(archived() ?? new Uint8Array(await file.arrayBuffer()));

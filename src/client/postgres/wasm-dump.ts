@@ -17,8 +17,8 @@ export interface WasmDumpStart {
 /** Everything that comes until the server is ready for the next command, or why it does not come. */
 export type WasmDumpReply = { readonly bytes: Uint8Array; readonly ready: boolean } | { readonly lost: string };
 
-/** Runs pg_dump with these arguments and gives its script. Throws `source-failed`. */
-export async function wasmDump(target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<string> {
+/** Runs pg_dump with these arguments and gives what it writes: a script, or with `-Fc` an archive. Throws `source-failed`. */
+export async function wasmDump(target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<Buffer> {
   await using connection = await Connection.connect(target);
   const greeting = await greetingOf(connection);
   const { port1, port2 } = new MessageChannel();
@@ -43,8 +43,8 @@ export async function wasmDump(target: PostgresTarget, args: readonly string[], 
   let said = '';
   worker.stderr.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-4000)));
   try {
-    return await new Promise<string>((resolve, reject) => {
-      worker.once('message', (script: string) => resolve(script));
+    return await new Promise<Buffer>((resolve, reject) => {
+      worker.once('message', (written: Uint8Array) => resolve(Buffer.from(written)));
       worker.once('error', reject);
       worker.once('exit', () => reject(new Error('pg_dump ended early')));
       signal.addEventListener('abort', () => reject(new HoldfastError('interrupted', 'Stopped while the schema was read.')), { once: true });

@@ -14,6 +14,7 @@ export interface TocEntry {
   readonly tag: string;
   /** `TABLE`, `FUNCTION`, `ACL`, `COMMENT`, `FK CONSTRAINT` … */
   readonly kind: string;
+  /** `none` of comments, privileges and labels: they belong where their object stands, which is before them. */
   readonly section: Section;
   /** Creates it. Ends with a line break, or is empty. */
   readonly create: string;
@@ -22,13 +23,15 @@ export interface TocEntry {
   /** `COPY … FROM stdin;` of an entry of the kind `TABLE DATA`. */
   readonly copy: string;
   readonly schema: string | undefined;
+  /** Where it is stored; empty: where the database is. Undefined: it takes no room. */
   readonly tablespace: string | undefined;
   readonly accessMethod: string | undefined;
   /** Of a table of archives since 1.16: `r`, `p` …; else undefined. */
   readonly relkind: string | undefined;
   readonly owner: string;
-  /** Dump ids of what must be there first. */
+  /** Dump ids of what must be there first; some may be left out of the archive. */
   readonly dependencies: readonly number[];
+  /** Does data of its own belong to it? */
   readonly hadDumper: boolean;
 }
 
@@ -38,7 +41,11 @@ export interface Toc {
   readonly database: string;
   readonly serverVersion: string;
   readonly dumpVersion: string;
+  /** To the second. The archive holds the time of day without its zone; here it counts as ours. */
   readonly created: Date;
   /** In the order in which a restore runs them. */
   readonly entries: readonly TocEntry[];
 }
+
+/** In the order of their numbers in an archive, from 1. */
+export const SECTIONS: readonly Section[] = ['none', 'pre-data', 'data', 'post-data'];
