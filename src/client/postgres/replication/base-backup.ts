@@ -224,6 +224,7 @@ class BackupStream {
   };
 
   #fail(error: unknown): void {
+    if (this.#failed) return;
     this.#failed = true;
     this.#release();
     this.#connection.destroy();

@@ -96,7 +96,7 @@ function parseHeader(header: Buffer): TarMember {
   if (sum !== stated) throw damaged('a header whose checksum is wrong');
   const prefix = text(header, 345, 155);
   const named = prefix === '' ? text(header, 0, 100) : `${prefix}/${text(header, 0, 100)}`;
-  const path = named.replace(/\/+$/, '');
+  const path = named.replace(/^\.\//, '').replace(/\/+$/, '');
   const type = TYPES[header.toString('latin1', 156, 157)];
   if (type === undefined) throw damaged(`'${path}', which is neither a file nor a folder nor a link`);
   return { path: safe(path), type, mode: number(header, 100, 8) & 0o7777, uid: number(header, 108, 8), gid: number(header, 116, 8), size: number(header, 124, 12), mtime: number(header, 136, 12), target: text(header, 157, 100) };

@@ -3,7 +3,7 @@
  * transaction or name a restore point (src/include/access/xlog_internal.h, xlogrecord.h, xact.h; the same from 12 to 18). Pure.
  */
 import type { Lsn } from './lsn.ts';
-import { parseRestorePoint, parseTransactionEnd, type RestorePoint, type TransactionEnd } from './wal-transaction.ts';
+import { parseRestorePoint, parseTransactionEnd, type RecordFacts, type RestorePoint, type TransactionEnd } from './wal-transaction.ts';
 
 const PAGE_HEAD = 24;
 const LONG_PAGE_HEAD = 40;
@@ -188,11 +188,19 @@ export class WalScanner {
       return;
     }
     if (record.length !== length || !isOfInterest(record)) return;
-    const facts = { lsn, end: this.#start + BigInt((this.#at + 7) & ~7), xid, info, major: this.#major };
-    if (rmgr === RM_XACT) {
-      const end = parseTransactionEnd(record, facts);
+    this.#tell(rmgr, record, { lsn, end: this.#start + BigInt((this.#at + 7) & ~7), xid, info, major: this.#major });
+  }
+
+  #tell(rmgr: number, record: Buffer, facts: RecordFacts): void {
+    try {
+      const end = rmgr === RM_XACT ? parseTransactionEnd(record, facts) : undefined;
       if (end !== undefined) this.#listener.transaction?.(end);
-    } else this.#listener.restorePoint?.(parseRestorePoint(record, facts));
+      if (rmgr === RM_XLOG) this.#listener.restorePoint?.(parseRestorePoint(record, facts));
+    } catch (error) {
+      // Bytes that only look like a record, as in a file that was used before.
+      if (!(error instanceof RangeError)) throw error;
+      this.#end('length', facts.lsn);
+    }
   }
 
   #end(why: WalStop['why'], at = this.position): false {
