@@ -1,9 +1,11 @@
-/** The schema of a database as SQL, from `pg_dump`: the newest native one that is new enough, else the WASM build of the npm package. */
+/** The schema of a database from `pg_dump`: the newest native one that is new enough, else the WASM build of the npm package. */
 import { execFile, spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../../base/errors.ts';
+import { readToc } from './archive/read-toc.ts';
+import type { Toc, TocEntry } from './archive/toc.ts';
 import { splitStatements } from './sql-statements.ts';
 import { childEnvironment, describeTarget, type PostgresTarget } from './target.ts';
 import { wasmDump } from './wasm-dump.ts';
@@ -16,7 +18,6 @@ export interface DumpProgram {
 }
 
 export interface SchemaDump {
-  readonly section: 'pre-data' | 'post-data';
   /** The id of an exported snapshot that is still held; undefined: as it stands now. */
   readonly snapshot: string | undefined;
   /** Only these tables, with all that belongs to them: patterns of pg_dump, so quoted. */
@@ -74,14 +75,19 @@ function newEnough(program: string, server: string): boolean {
   return sameMajor ? compareVersions(program, server) >= 0 : compareVersions(program, server) > 0;
 }
 
-/** One section of the schema as a script for psql. Throws `source-failed` with what pg_dump says. */
-export async function dumpSchema(program: DumpProgram, target: PostgresTarget, dump: SchemaDump, signal: AbortSignal): Promise<string> {
+/**
+ * The schema as the entries of an archive, from one run of pg_dump. Large objects are not in it. Throws `source-failed` with what pg_dump says.
+ * By sections and not by `--schema-only`, which would leave out that materialized views are filled.
+ */
+export async function dumpSchema(program: DumpProgram, target: PostgresTarget, dump: SchemaDump, signal: AbortSignal): Promise<Toc> {
   const noLarge = program.path !== undefined && compareVersions(program.version, '16') < 0 ? '--no-blobs' : '--no-large-objects';
-  const args = [`--section=${dump.section}`, '--encoding=UTF8', '--no-tablespaces', noLarge, `--lock-wait-timeout=${LOCK_WAIT_MS}`];
+  const args = ['-Fc', '--compress=0', '--section=pre-data', '--section=post-data', '--encoding=UTF8', noLarge, `--lock-wait-timeout=${LOCK_WAIT_MS}`];
   if (dump.snapshot !== undefined) args.push(`--snapshot=${dump.snapshot}`);
   for (const table of dump.tables ?? []) args.push(`--table=${table}`);
-  const script = await (program.path === undefined ? wasmDump(target, args, signal) : nativeDump(program.path, target, args, signal)).catch((error: unknown) => Promise.reject(waited(error)));
-  return portable(script.toString('utf8'));
+  const archive = await (program.path === undefined ? wasmDump(target, args, signal) : nativeDump(program.path, target, args, signal)).catch((error: unknown) => Promise.reject(waited(error)));
+  const toc = readToc(archive);
+  // The WASM build does not know the name of the database that it is connected to.
+  return { ...toc, database: target.database, entries: toc.entries.map(portable) };
 }
 
 /** The one failure of pg_dump that goes away by itself. */
@@ -106,10 +112,12 @@ async function nativeDump(path: string, target: PostgresTarget, args: readonly s
 }
 
 /**
- * Without the statements that only servers of the source's kind understand: `transaction_timeout` is of 17, and
- * `pg_attver` is a private mark of some minor releases that a pg_dump of another major does not know to hide.
+ * Without the statement that only servers of the source's kind understand: `pg_attver` is a private mark of some minor releases that a
+ * pg_dump of another major does not know to hide. (`SET transaction_timeout`, of 17, is in no entry: see renderSection.)
  */
-export function portable(script: string): string {
-  const foreign = /^(SET transaction_timeout = 0|ALTER (FOREIGN )?TABLE ONLY [^;]* SET \(pg_attver='?\d+'?\))$/;
-  return splitStatements(script).map(({ text, code, meta }) => (!meta && foreign.test(code) ? text.slice(0, text.length - code.length - 1) : text)).join('');
+export function portable(entry: TocEntry): TocEntry {
+  if (!entry.create.includes('pg_attver')) return entry;
+  const foreign = /^ALTER (FOREIGN )?TABLE ONLY [^;]* SET \(pg_attver='?\d+'?\)$/;
+  const create = splitStatements(entry.create).map(({ text, code }) => (foreign.test(code) ? text.slice(0, text.length - code.length - 1) : text)).join('');
+  return { ...entry, create };
 }

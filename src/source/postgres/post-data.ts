@@ -26,18 +26,33 @@ function keyOf(table: string, sql: string): TableStatement {
   return { table, sql, exclusive: true, steps: { index, constraint: `ALTER TABLE ONLY ${table} ADD CONSTRAINT ${name} ${kind} USING INDEX ${name}` } };
 }
 
-/** The settings at its head and everything that has to wait for all tables stay in order in `rest`. */
-export function releaseByTable(statements: readonly string[]): { readonly byTable: readonly TableStatement[]; readonly rest: readonly string[] } {
+/**
+ * The settings at its head and everything that has to wait for all tables stay in order in `rest`. `placing` says in which tablespace
+ * an index goes: it is run before, because another session may build it.
+ */
+export function releaseByTable(statements: readonly string[], placing?: string): { readonly byTable: readonly TableStatement[]; readonly rest: readonly string[] } {
   const byTable: TableStatement[] = [];
   const rest: string[] = [];
+  const placed = (sql: string): string => (placing === undefined ? sql : `${placing}; ${sql}`);
   for (const sql of statements) {
     const index = INDEX.exec(sql)?.[1];
     const constraint = CONSTRAINT.exec(sql)?.[1];
-    if (index !== undefined) byTable.push({ table: index, sql, exclusive: false });
-    else if (constraint !== undefined) byTable.push(keyOf(constraint, sql));
-    else rest.push(sql);
+    if (index !== undefined) byTable.push({ table: index, sql: placed(sql), exclusive: false });
+    else if (constraint !== undefined) {
+      const { steps, ...key } = keyOf(constraint, sql);
+      byTable.push({ ...key, sql: placed(sql), ...(steps === undefined ? {} : { steps: { ...steps, index: placed(steps.index) } }) });
+    } else rest.push(sql);
   }
   return { byTable, rest };
+}
+
+const PLACING = /^(?:SET default_tablespace = |SELECT pg_catalog\.set_config\('default_tablespace', )/;
+
+/** Of every entry the statement that says in which tablespace it goes; undefined where none is used. */
+export function placements(entries: readonly { readonly statements: readonly string[] }[]): (string | undefined)[] {
+  let now: string | undefined;
+  const found = entries.map(({ statements }) => (now = statements.findLast((sql) => PLACING.test(sql)) ?? now));
+  return found.every((sql) => sql === undefined || sql === "SET default_tablespace = ''") ? found.map(() => undefined) : found;
 }
 
 /** The same table in one spelling, whether pg_dump quoted it or not. */

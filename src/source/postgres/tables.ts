@@ -2,6 +2,7 @@
 import { HoldfastError } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import { Connection } from '../../client/postgres/connection.ts';
+import { renderSection } from '../../client/postgres/archive/render.ts';
 import { dumpSchema, findDumpProgram } from '../../client/postgres/pg-dump.ts';
 import { literal, qualified } from '../../client/postgres/sql-quote.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
@@ -166,9 +167,9 @@ async function scriptOf(scratch: PostgresTarget, chosen: ChosenTables, rebuild: 
   const server = await Connection.with(scratch, async (connection) => await connection.query<{ version: string }>(`SELECT pg_catalog.current_setting('server_version') AS version`, 'asking for the version'));
   const program = await findDumpProgram(server[0]?.version.split(' ')[0] ?? '0');
   const names = [...chosen.parents, ...chosen.tables].map(({ schema, name }) => qualified(schema, name));
-  const dump = async (section: 'pre-data' | 'post-data'): Promise<string[]> =>
-    statementsOf(await dumpSchema(program, scratch, { section, snapshot: undefined, tables: names }, rebuild.request.signal));
-  return { before: await dump('pre-data'), after: await dump('post-data') };
+  const toc = await dumpSchema(program, scratch, { snapshot: undefined, tables: names }, rebuild.request.signal);
+  const statements = (section: 'pre-data' | 'post-data'): string[] => statementsOf(renderSection(toc, section, { tablespaces: 'where it is' }));
+  return { before: statements('pre-data'), after: statements('post-data') };
 }
 
 /** The values, as backed up, of the sequences that came with the tables. */
