@@ -4,6 +4,7 @@ import { Connection } from '../../client/postgres/connection.ts';
 import { findDumpProgram } from '../../client/postgres/pg-dump.ts';
 import { identifier } from '../../client/postgres/sql-quote.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
+import type { Part } from '../source.ts';
 import { missingRights, type MissingRights } from './rights.ts';
 
 /** Databases that are asked at once. */
@@ -12,15 +13,15 @@ const PARALLEL = 4;
 const NAMED = 8;
 
 /**
- * Throws one `source-failed` with the statements that would give what is missing. `closed` are databases that are known to let this user
- * not in. Costs a connection and a question for each database.
+ * Throws one `source-failed` with the statements that would give what is missing. `closed` are databases that are known not to let this
+ * user in. Costs a connection and two questions for each database; `entered` is one that is open already.
  */
-export async function checkRights(targets: readonly PostgresTarget[], closed: readonly string[]): Promise<void> {
+export async function checkRights(entered: Connection, targets: readonly PostgresTarget[], closed: readonly string[], part: Part | undefined): Promise<void> {
   const found: MissingRights[] = [];
   const left = targets.filter(({ database }) => !closed.includes(database)).values();
   const ask = async (): Promise<void> => {
     for (const target of left) {
-      const lacking = await Connection.with(target, missingRights);
+      const lacking = target.database === entered.target.database ? await missingRights(entered, part) : await Connection.with(target, (connection) => missingRights(connection, part));
       if (lacking !== undefined) found.push(lacking);
     }
   };
@@ -51,9 +52,7 @@ function lackingError(user: string, lacking: readonly MissingRights[], closed: r
 }
 
 /** Is a pg_dump here that is new enough for this server? Throws `program-missing`. */
-export async function checkDumpProgram(target: PostgresTarget): Promise<void> {
-  await Connection.with(target, async (connection) => {
-    const [row] = await connection.query<{ version: string }>(`SELECT pg_catalog.current_setting('server_version') AS version`, 'asking for the version');
-    await findDumpProgram(row?.version.split(' ')[0] ?? '0');
-  });
+export async function checkDumpProgram(connection: Connection): Promise<void> {
+  const [row] = await connection.query<{ version: string }>(`SELECT pg_catalog.current_setting('server_version') AS version`, 'asking for the version');
+  await findDumpProgram(row?.version.split(' ')[0] ?? '0');
 }

@@ -2,6 +2,7 @@
 import { HoldfastError } from '../../base/errors.ts';
 import { Connection } from '../../client/postgres/connection.ts';
 import { sqlState } from '../../client/postgres/failure.ts';
+import { refuseTransactionPooler, refuseTransactionPort } from '../../client/postgres/pooler.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { Problem } from '../../repository/entry.ts';
 
@@ -26,8 +27,8 @@ export interface Chosen {
 const UNDEFINED_DATABASE = '3D000';
 const INSUFFICIENT_PRIVILEGE = '42501';
 
-/** Does this entry of `databases` (a name, or a pattern with `*` for any letters) mean that database? */
-function means(entry: string, name: string): boolean {
+/** Does this entry (a name, or a pattern with `*` for any letters) mean that name? */
+export function means(entry: string, name: string): boolean {
   if (!entry.includes('*')) return entry === name;
   const parts = entry.split('*').map((part) => part.replaceAll(/[\\^$.|?+()[\]{}]/g, String.raw`\$&`));
   return new RegExp(`^${parts.join('.*')}$`, 's').test(name);
@@ -60,15 +61,31 @@ export function chooseDatabases(entries: readonly string[], listed: readonly Lis
   };
 }
 
-/** The databases of the server, by name. `entries` names databases to ask in, should the one of the URL not be there. */
-export async function listDatabases(server: PostgresTarget, entries: readonly string[]): Promise<ListedDatabase[]> {
-  const names = [server.database, 'postgres', ...entries.filter((entry) => !/[*!]/.test(entry)), 'template1'];
-  await using connection = await connectToAny(server, [...new Set(names)]);
+/** The databases of the server, by name. */
+export async function listDatabases(connection: Connection): Promise<ListedDatabase[]> {
   return await connection.query<ListedDatabase>(
     `SELECT datname AS name, datallowconn AS open, datistemplate AS template, pg_catalog.has_database_privilege(oid, 'CONNECT') AS "mayConnect"
      FROM pg_catalog.pg_database ORDER BY datname COLLATE "C"`,
     'listing the databases',
   );
+}
+
+/**
+ * The first session of an operation, in the database of the URL, or where that is not there (`entries` are the databases of the store) in
+ * another one. Its `target` names the one host that all further sessions must go to. Throws `database-unreachable`, also when a pooler stands
+ * between that cannot be used.
+ */
+export async function enterServer(server: PostgresTarget, entries: readonly string[] = []): Promise<Connection> {
+  refuseTransactionPort(server);
+  const named = entries.filter((entry) => !/[*!]/.test(entry));
+  const connection = await connectToAny(server, entries.length === 0 ? [server.database] : [...new Set([server.database, 'postgres', ...named, 'template1'])]);
+  try {
+    await refuseTransactionPooler(connection);
+    return connection;
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
 }
 
 /** A session in the first of these databases that is there and lets us in. Throws what the first of them said. */

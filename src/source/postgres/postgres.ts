@@ -1,17 +1,17 @@
 /** The source `postgres`: logical backup and restore of databases of one server. */
 import type { Clock } from '../../base/clock.ts';
 import type { Secret } from '../../base/secret.ts';
+import type { Connection } from '../../client/postgres/connection.ts';
 import { parseTarget, type PostgresTarget } from '../../client/postgres/target.ts';
 import { TrafficMeter } from '../../client/postgres/traffic.ts';
-import type { CaptureContext, Source, StoreManifest } from '../source.ts';
+import type { Capture, CaptureContext, Source, StoreManifest } from '../source.ts';
 import { capturePostgres } from './capture.ts';
 import { checkDumpProgram, checkRights } from './check.ts';
-import { chooseDatabases, listDatabases, refuseMissing, vanishedDatabases } from './choose.ts';
+import { chooseDatabases, enterServer, listDatabases, refuseMissing, vanishedDatabases } from './choose.ts';
 import { compareDatabases } from './compare.ts';
 import { readDetail } from './manifest.ts';
-import { restoreDatabases } from './restore.ts';
 import type { SplitSizes } from './table-layout.ts';
-import { restoreTables } from './tables.ts';
+import { planStore, restoreStore } from './way.ts';
 
 export interface PostgresOptions {
   /** `postgres://user@host:port/database`; a folder of a socket is percent-encoded in place of the host. */
@@ -36,36 +36,65 @@ export function openPostgres(options: PostgresOptions): Source {
   return {
     kind: 'postgres',
     check: async () => {
-      const targets = await readable(server, options.databases);
-      if (targets[0] !== undefined) await checkDumpProgram(targets[0]);
+      await using connection = await enterServer(server, options.databases);
+      await checkDumpProgram(connection);
+      await readable(connection, server, options.databases);
     },
     capture: async (context) => {
-      const metered = { ...server, meter: new TrafficMeter() };
-      const targets = await readable(metered, options.databases, context);
-      return await capturePostgres(targets, clock, context, { globals: options.globals ?? true, sizes: options.sizes });
+      const meter = new TrafficMeter();
+      return await telling(meter, context, async () => {
+        const targets = await enter({ ...server, meter }, options.databases, async (connection, target) => await readable(connection, target, options.databases, context));
+        return await capturePostgres(targets, clock, context, { globals: options.globals ?? true, sizes: options.sizes });
+      });
     },
-    restore: async (files, manifest, request) => {
-      const job = { server, clock, files, manifest, request };
-      return request.part === undefined && request.tables === undefined ? await restoreDatabases(job) : await restoreTables(job);
-    },
-    compare: async (manifest, files) => await compareDatabases(server, manifest, files),
+    restore: async (files, manifest, request) => await restoreStore({ server: await enter(server, ANY, async (_, target) => target), clock, files, manifest, request }),
+    planRestore: async (files, manifest, request) => await planStore({ server: await enter(server, ANY, async (_, target) => target), clock, files, manifest, request }),
+    compare: async (manifest, files) => await compareDatabases(await enter(server, ANY, async (_, target) => target), manifest, files),
   };
+}
+
+/** The databases of a restore need not be there yet. */
+const ANY = ['postgres'];
+
+/** All sessions of one operation go to the same host: the first that was reached. */
+async function enter<T>(server: PostgresTarget, entries: readonly string[] | undefined, work: (connection: Connection, target: PostgresTarget) => Promise<T>): Promise<T> {
+  await using connection = await enterServer(server, entries);
+  return await work(connection, { ...connection.target, database: server.database });
+}
+
+/** Whatever becomes of the capture, in the end it is told what went over the network. */
+async function telling(meter: TrafficMeter, context: CaptureContext, begin: () => Promise<Capture>): Promise<Capture> {
+  const tell = (): void => context.traffic?.({ received: meter.received, sent: meter.sent });
+  try {
+    const capture = await begin();
+    return {
+      ...capture,
+      [Symbol.asyncDispose]: async () => {
+        await capture[Symbol.asyncDispose]();
+        tell();
+      },
+    };
+  } catch (error) {
+    tell();
+    throw error;
+  }
 }
 
 /**
  * The databases of the store as they are on the server now, all of which can be read by this user. Throws `source-missing` or, with all
  * that is missing, `source-failed`. Tells the context of those that the previous snapshot had and that are gone.
  */
-async function readable(server: PostgresTarget, entries: readonly string[] | undefined, context?: CaptureContext): Promise<readonly PostgresTarget[]> {
+async function readable(connection: Connection, server: PostgresTarget, entries: readonly string[] | undefined, context?: CaptureContext): Promise<readonly PostgresTarget[]> {
+  const { part } = context ?? {};
   if (entries === undefined || entries.length === 0) {
-    await checkRights([server], []);
+    await checkRights(connection, [server], [], part);
     return [server];
   }
-  const listed = await listDatabases(server, entries);
+  const listed = await listDatabases(connection);
   const chosen = chooseDatabases(entries, listed);
   refuseMissing(chosen, entries, listed);
   const targets = chosen.names.map((database) => ({ ...server, database }));
-  await checkRights(targets, chosen.closed);
+  await checkRights(connection, targets, chosen.closed, part);
   for (const problem of vanishedDatabases(entries, chosen, databasesOf(context?.previous?.manifest))) context?.problem(problem);
   return targets;
 }

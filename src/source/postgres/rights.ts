@@ -1,6 +1,8 @@
 /** Which rights a backup needs in a database, and the statements that would give those that are missing. */
 import type { Connection } from '../../client/postgres/connection.ts';
 import { identifier, literal } from '../../client/postgres/sql-quote.ts';
+import type { Part } from '../source.ts';
+import { means } from './choose.ts';
 import { prepareReading } from './session.ts';
 
 /** What this user lacks in one database. */
@@ -17,6 +19,17 @@ interface Lack {
   readonly kind: 'schema' | 'table' | 'sequence' | 'policy' | 'large object';
   readonly schema: string | null;
   readonly name: string;
+}
+
+/** Which of the rights a backup of this part makes use of: pg_dump locks every table, and rows alone come without it. */
+function isUsed({ kind, schema, name }: Lack, part: Part | undefined): boolean {
+  if (part === undefined) return true;
+  const { only, tables } = part;
+  const meant = tables === undefined || (schema !== null && tables.some((pattern) => means(pattern.includes('.') ? pattern : `*.${pattern}`, `${schema}.${name}`)));
+  if (kind === 'table') return only !== 'data' || meant;
+  if (kind === 'policy') return only !== 'schema' && meant;
+  if (kind === 'schema') return only !== 'data' || tables === undefined || tables.some((pattern) => !pattern.includes('.') || means(pattern.split('.')[0] ?? '', name));
+  return only !== 'schema' && tables === undefined;
 }
 
 /** One GRANT for each up to here, then one for all. */
@@ -45,10 +58,10 @@ const LACKING = `
     AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(m.lomacl) x WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR pg_catalog.pg_has_role(x.grantee, 'USAGE')))
   ORDER BY 1, 2, 3`;
 
-/** What is missing to read this database; undefined: nothing is. */
-export async function missingRights(connection: Connection): Promise<MissingRights | undefined> {
+/** What is missing to read this database, or this part of it; undefined: nothing is. */
+export async function missingRights(connection: Connection, part: Part | undefined): Promise<MissingRights | undefined> {
   await prepareReading(connection);
-  const lacking = await connection.query<Lack>(LACKING, 'checking the privileges');
+  const lacking = (await connection.query<Lack>(LACKING, 'checking the privileges')).filter((lack) => isUsed(lack, part));
   if (lacking.length === 0) return undefined;
   const [me] = await connection.query<{ user: string; major: number }>(`SELECT current_user::text AS user, pg_catalog.current_setting('server_version_num')::int / 10000 AS major`, 'asking for the version');
   const { user = '', major = 0 } = me ?? {};
