@@ -1,17 +1,19 @@
 /** `backup`: one restore point over several stores, a snapshot a store. A snapshot is written only when all it needs is stored and read back. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import * as os from 'node:os';
 import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
 import { toText } from '../base/raw-name.ts';
 import { PROGRAM } from '../base/version.ts';
 import type { FileEntry, Problem } from '../repository/entry.ts';
 import { describeKeeping, type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
-import type { CaptureContext, Part, Source, StoreManifest } from '../source/source.ts';
+import type { CaptureContext, Part, Source, StoreManifest, Traffic } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import type { Context } from './context.ts';
 import { createManifest, encodeManifest, MANIFEST_FILE, readManifest, type SnapshotManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
+import { partTag, partTags } from './part.ts';
 import { snapshotsOf } from './select.ts';
+import type { MonthTraffic, TrafficJournal } from './traffic-journal.ts';
 
 export interface BackupOptions {
   readonly stack: Stack;
@@ -20,10 +22,12 @@ export interface BackupOptions {
   readonly compression: Compression;
   /** Added to every snapshot. */
   readonly tags: readonly string[];
-  /** Only this part of each store. */
-  readonly part?: Part | undefined;
+  /** The part of a store that is meant; undefined: all of it. */
+  readonly partOf?: ((store: Store) => Part | undefined) | undefined;
   /** Spare the network rather than the server; see `CaptureContext`. */
   readonly frugal?: boolean | undefined;
+  /** Where the bytes that went over the network are written down. */
+  readonly journal?: TrafficJournal | undefined;
 }
 
 export type StoreBackup =
@@ -35,9 +39,11 @@ export type StoreBackup =
       readonly counts: Readonly<Record<string, number>>;
       readonly problems: readonly Problem[];
       readonly archived: ArchiveResult;
+      readonly part: Part | undefined;
+      readonly traffic: Traffic | undefined;
       readonly seconds: number;
     }
-  | { readonly store: string; readonly kind: string; readonly state: 'failed'; readonly error: HoldfastError; readonly seconds: number };
+  | { readonly store: string; readonly kind: string; readonly state: 'failed'; readonly error: HoldfastError; readonly traffic: Traffic | undefined; readonly seconds: number };
 
 export interface BackupReport {
   readonly run: string;
@@ -47,6 +53,8 @@ export interface BackupReport {
   readonly stores: readonly StoreBackup[];
   /** What a person should know of the repository. */
   readonly warnings: readonly string[];
+  /** What this stack has moved over the network this month, with this run; undefined where nothing was counted. */
+  readonly month: MonthTraffic | undefined;
 }
 
 /** `20261120T235959Z-1a2b3c`: sorts by time, and two runs of one second differ. */
@@ -61,6 +69,7 @@ class BackupRun {
   readonly #snapshots: readonly Snapshot[];
   /** Packs that the repository should have and has not. */
   missingPacks = 0;
+  readonly warnings = new Set<string>();
 
   constructor(options: BackupOptions, context: Context, run: string, snapshots: readonly Snapshot[]) {
     this.#options = options;
@@ -75,20 +84,22 @@ class BackupRun {
     const started = clock.elapsedMs();
     const seconds = (): number => (clock.elapsedMs() - started) / 1000;
     emit({ type: 'store-started', store: store.name, kind: store.kind });
+    let traffic: Traffic | undefined;
     try {
-      const backup = await this.#capture(store, source);
-      return { store: store.name, kind: store.kind, ...backup, seconds: seconds() };
+      const backup = await this.#capture(store, source, (moved) => void (traffic = moved));
+      return { store: store.name, kind: store.kind, ...backup, traffic, seconds: seconds() };
     } catch (error) {
       if (this.#context.signal.aborted) throw this.#context.signal.reason;
       // The repository itself is out of order: no other store could be stored either.
       if (isHoldfastError(error, 'storage-full', 'storage-failed', 'storage-denied', 'lock-lost', 'repository-missing', 'repository-damaged')) throw error;
-      return { store: store.name, kind: store.kind, state: 'failed', error: asHoldfastError(store, error), seconds: seconds() };
+      return { store: store.name, kind: store.kind, state: 'failed', error: asHoldfastError(store, error), traffic, seconds: seconds() };
     } finally {
+      await this.#writeDown(store, traffic);
       emit({ type: 'store-finished', store: store.name, seconds: seconds() });
     }
   }
 
-  async #capture(store: Store, source: Source): Promise<Pick<Extract<StoreBackup, { state: 'ok' | 'degraded' }>, 'state' | 'snapshot' | 'counts' | 'problems' | 'archived'>> {
+  async #capture(store: Store, source: Source, traffic: (moved: Traffic) => void): Promise<Pick<Extract<StoreBackup, { state: 'ok' | 'degraded' }>, 'state' | 'snapshot' | 'counts' | 'problems' | 'archived' | 'part'>> {
     const { clock, emit, signal } = this.#context;
     const startedAt = clock.now();
     const problems: Problem[] = [];
@@ -97,9 +108,10 @@ class BackupRun {
       emit({ type: 'problem', store: store.name, problem: found });
     };
     const previous = this.#previous(store);
-    const { part, frugal } = this.#options;
+    const part = this.#options.partOf?.(store);
+    const { frugal } = this.#options;
     await using capture = await source.capture({
-      store: store.name, startedAt, signal, problem, part, frugal, previous: previous && (await this.#manifestOf(previous)),
+      store: store.name, startedAt, signal, problem, traffic, part, frugal, previous: previous && (await this.#manifestOf(previous)),
       step: (sentence) => emit({ type: 'step', store: store.name, sentence }),
     });
     const manifests: SnapshotManifest[] = [];
@@ -115,8 +127,8 @@ class BackupRun {
     this.missingPacks = Math.max(this.missingPacks, archived.missingPacks);
     const [manifest] = manifests;
     if (!manifest) throw new Error('a backup without a manifest');
-    const snapshot = await this.#saveSnapshot(manifest, capture.paths.map(toText), archived, startedAt, previous?.id);
-    return { state: manifest.state, snapshot, counts: manifest.content.counts, problems, archived };
+    const snapshot = await this.#saveSnapshot(manifest, part, capture.paths.map(toText), archived, startedAt, previous?.id);
+    return { state: manifest.state, snapshot, counts: manifest.content.counts, problems, archived, part };
   }
 
   /** The source's own account, with what the engine has met while it read. */
@@ -128,7 +140,18 @@ class BackupRun {
 
   /** The newest snapshot of the same store, whatever host or path it came from. */
   #previous(store: Store): Snapshot | undefined {
-    return snapshotsOf(this.#snapshots, { stack: this.#options.stack.name, store: store.name, part: partTag(this.#options.part) }).at(-1);
+    return snapshotsOf(this.#snapshots, { stack: this.#options.stack.name, store: store.name, part: partTag(this.#options.partOf?.(store)) }).at(-1);
+  }
+
+  /** Also what a run has moved that failed. A host that cannot keep the journal has its backup all the same. */
+  async #writeDown(store: Store, traffic: Traffic | undefined): Promise<void> {
+    const { journal, stack } = this.#options;
+    if (journal === undefined || traffic === undefined) return;
+    try {
+      await journal.add([{ time: this.#context.clock.now().toISOString(), stack: stack.name, store: store.name, verb: 'backup', ...traffic }]);
+    } catch (error) {
+      this.warnings.add(`what went over the network could not be written down: ${messageOf(error)}`);
+    }
   }
 
   /** What a snapshot says of itself. One that says nothing we understand is nothing to build on, and no reason to fail. */
@@ -141,26 +164,14 @@ class BackupRun {
     return manifest && { snapshotId: snapshot.id, manifest: manifest.content };
   }
 
-  async #saveSnapshot(manifest: SnapshotManifest, paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {
+  async #saveSnapshot(manifest: SnapshotManifest, part: Part | undefined, paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {
     const user = os.userInfo();
     const { stack, store, run, state } = manifest;
     return await this.#options.repository.saveSnapshot({
       at: startedAt, parent, tree: archived.tree, paths, hostname: os.hostname(), username: user.username, uid: user.uid, gid: user.gid,
-      tags: [`stack:${stack}`, `store:${store}`, `run:${run}`, `state:${state}`, ...partTags(this.#options.part), ...this.#options.tags], program: PROGRAM, archived,
+      tags: [`stack:${stack}`, `store:${store}`, `run:${run}`, `state:${state}`, ...partTags(part), ...this.#options.tags], program: PROGRAM, archived,
     });
   }
-}
-
-/** Snapshots of the same part follow each other; undefined is the whole store. Lists of tables are told apart by a hash. */
-export function partTag(part: Part | undefined): string | undefined {
-  const { only, tables } = part ?? {};
-  const chosen = tables === undefined ? undefined : `tables-${createHash('sha256').update(JSON.stringify(tables.toSorted())).digest('hex').slice(0, 12)}`;
-  return only === undefined ? chosen : [only, ...(chosen === undefined ? [] : [chosen])].join('-');
-}
-
-function partTags(part: Part | undefined): readonly string[] {
-  const tag = partTag(part);
-  return tag === undefined ? [] : [`part:${tag}`];
 }
 
 function asHoldfastError(store: Store, error: unknown): HoldfastError {
@@ -201,8 +212,13 @@ export async function backup(options: BackupOptions, context: Context): Promise<
   const run = new BackupRun(options, context, runName(startedAt), snapshots);
   const stores: StoreBackup[] = [];
   for (const [store, source] of sources) stores.push(await run.store(store, source));
-  const warnings = [...warningsOf(run.missingPacks), ...(await keep(options.repository, stores, startedAt, context))];
+  const warnings = [...warningsOf(run.missingPacks), ...run.warnings, ...(await keep(options.repository, stores, startedAt, context))];
   const states = stores.map(({ state }) => state);
   const state = states.includes('failed') ? 'failed' : states.includes('degraded') ? 'degraded' : 'ok';
-  return { run: run.name, state, startedAt: startedAt.toISOString(), seconds: (clock.elapsedMs() - started) / 1000, stores, warnings };
+  return { run: run.name, state, startedAt: startedAt.toISOString(), seconds: (clock.elapsedMs() - started) / 1000, stores, warnings, month: await monthOf(options, stores, startedAt) };
+}
+
+async function monthOf({ journal, stack }: BackupOptions, stores: readonly StoreBackup[], at: Date): Promise<MonthTraffic | undefined> {
+  if (stores.every(({ traffic }) => traffic === undefined)) return undefined;
+  return await journal?.month(stack.name, at).catch(() => undefined);
 }

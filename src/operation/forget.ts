@@ -33,6 +33,8 @@ export interface ForgetItem {
 export interface ForgetGroup {
   readonly stack: string | undefined;
   readonly store: string | undefined;
+  /** The part of the store that these hold; undefined: all of it. */
+  readonly part: string | undefined;
   /** The plan whose rules these are. */
   readonly plan: string | undefined;
   /** Why nothing of this group goes. */
@@ -81,7 +83,7 @@ function planNamed(snapshots: readonly Snapshot[], proofs: readonly Proof[], { i
   const named = [...new Set(ids.map((id) => findById(snapshots, id)))];
   const notes = byStore(snapshots).flatMap((group) => {
     const gone = new Set(named.filter((snapshot) => group.snapshots.includes(snapshot)).map(({ id }) => id));
-    if (gone.size === group.snapshots.length) return [`${group.store} of ${group.stack} has no snapshot left then`];
+    if (gone.size === group.snapshots.length) return [`${group.store} of ${group.stack} has no snapshot ${group.part === undefined ? '' : `of this part (${group.part}) `}left then`];
     // A rule that keeps nothing shows what retention would never drop.
     const { refused, decisions } = retain(group.snapshots.map((snapshot) => factsOf(snapshot, proofs)), { tags: [['']] }, { now, zone: 'UTC' });
     const guarded = refused === undefined ? decisions.filter(({ id, keep }) => keep && gone.has(id)) : [];
@@ -92,7 +94,7 @@ function planNamed(snapshots: readonly Snapshot[], proofs: readonly Proof[], { i
     });
   });
   const items = named.map((snapshot) => ({ snapshot, standing: standingOf(snapshot, proofs), keep: false, reasons: ['named'] }));
-  return [{ stack: undefined, store: undefined, plan: undefined, refused: undefined, notes, items }];
+  return [{ stack: undefined, store: undefined, part: undefined, plan: undefined, refused: undefined, notes, items }];
 }
 
 function planByRules(snapshots: readonly Snapshot[], proofs: readonly Proof[], request: ForgetRequest, now: Date): readonly ForgetGroup[] {
@@ -113,7 +115,7 @@ function planByRules(snapshots: readonly Snapshot[], proofs: readonly Proof[], r
 
 /** Rules over `own`, which are all snapshots of the store or those of one plan. Whether the store's newest is ok counts in any case. */
 function planGroup(
-  { stack, store, snapshots }: StoreSnapshots, own: readonly Snapshot[], policy: RetentionPolicy, proofs: readonly Proof[],
+  { stack, store, part, snapshots }: StoreSnapshots, own: readonly Snapshot[], policy: RetentionPolicy, proofs: readonly Proof[],
   { now, zone, plan }: { readonly now: Date; readonly zone: string; readonly plan: string | undefined },
 ): ForgetGroup {
   const ofStore = refusal(snapshots.map((snapshot) => factsOf(snapshot, proofs)), now);
@@ -123,7 +125,7 @@ function planGroup(
     const snapshot = byId.get(id);
     return snapshot ? [{ snapshot, standing: standingOf(snapshot, proofs), keep: keep || refused !== undefined, reasons: refused === undefined ? reasons : ['the store is left alone'] }] : [];
   });
-  return { stack, store, plan, refused, notes, items };
+  return { stack, store, part, plan, refused, notes, items };
 }
 
 function factsOf(snapshot: Snapshot, proofs: readonly Proof[]): RetentionSnapshot {

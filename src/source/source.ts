@@ -51,6 +51,8 @@ export interface CaptureContext {
   problem(problem: Problem): void;
   /** A sentence about what is going on now, for progress displays. */
   step(sentence: string): void;
+  /** Told once when the store is let go, also after a failure: what has gone over the network. Only of sources that count it. */
+  traffic?(moved: Traffic): void;
 }
 
 /** A store that stands still for the backup: a snapshot transaction, a quiesced folder. Disposing it lets the store go. */
@@ -97,6 +99,8 @@ export interface RestoreRequest {
   readonly choices?: RestoreChoices | undefined;
   /** Somewhere else than where the store was: a folder, another database name. Nothing that exists is ever overwritten there. */
   readonly into?: string | undefined;
+  /** Schemas of a database that get another name: of the backup → restored. */
+  readonly schemas?: Readonly<Record<string, string>> | undefined;
   /** `into` names a database that exists and is empty: for users that may not make one. */
   readonly intoExisting?: boolean | undefined;
   readonly signal: AbortSignal;

@@ -4,17 +4,18 @@ import type { BackupReport, StoreBackup } from '../../operation/backup.ts';
 import type { Compression, Repository } from '../../repository/repository.ts';
 import type { StoreCommit } from '../../operation/schema-history.ts';
 import type { PlaceCopy } from '../../operation/copy-point.ts';
-import type { RepositoryPlace, Stack, Store } from '../../stack/stack.ts';
+import type { Part } from '../../source/source.ts';
+import type { Store } from '../../stack/stack.ts';
+import { scopeOf, type ScopeOptions } from '../backup-scope.ts';
+import { addPartOptions, partText } from '../part-options.ts';
 import { formatBytes, formatCount, formatSeconds, painter, plural, printable, shortId, table, type Style } from '../render/text.ts';
-import { Session, type CommonOptions } from '../session.ts';
+import { Session } from '../session.ts';
 import { addWaitOption } from '../wait-option.ts';
 import { copyDocument, copyExitCode } from './copy.ts';
 import { schemaLines } from './export.ts';
 
-interface Options extends CommonOptions {
+interface Options extends ScopeOptions {
   readonly compression: Compression;
-  readonly tag: readonly string[];
-  readonly plan?: string;
 }
 
 export function addBackup(program: Command): void {
@@ -26,17 +27,19 @@ export function addBackup(program: Command): void {
     .addOption(new Option('--compression <how>', 'how data is compressed').choices(['off', 'auto', 'max']).default('auto'))
     .option('--plan <name>', 'the stores of this plan, to its first repository, and copies of them in its others')
     .option('--tag <tag>', 'a tag for the snapshots; repeatable', (value: string, before: readonly string[]) => [...before, value], []);
+  addPartOptions(command);
   addWaitOption(command).action(run);
 }
 
 async function run(names: readonly string[], options: Options): Promise<void> {
   await using session = new Session(options);
-  const [{ backup }, { copyPoint }] = await Promise.all([import('../../operation/backup.ts'), import('../../operation/copy-point.ts')]);
+  const [{ backup }, { copyPoint }, { TrafficJournal, trafficFile }] = await Promise.all([import('../../operation/backup.ts'), import('../../operation/copy-point.ts'), import('../../operation/traffic-journal.ts')]);
   const stack = await session.stack();
-  const { stores, place, others, tags, git } = await scopeOf(session, stack, names, options);
-  if (stores.length === 0) throw new HoldfastError('config', `the stack ${stack.name} has no store that is to be backed up`, { hint: 'Add one under `stores:` in holdfast.yaml.' });
+  const { parts, place, others, tags, frugal, git } = await scopeOf(session, stack, names, options);
   const repository = await session.open(place);
-  const report = await backup({ stack, stores, repository, compression: options.compression, tags }, session.context);
+  const partOf = (store: Store): Part | undefined => parts.find((one) => one.store === store)?.part;
+  const journal = new TrafficJournal(trafficFile(process.env));
+  const report = await backup({ stack, stores: parts.map(({ store }) => store), repository, compression: options.compression, tags, partOf, frugal, journal }, session.context);
   const made = report.stores.flatMap((store) => (store.state === 'failed' ? [] : [store.snapshot]));
   const copies = made.length === 0 ? [] : await copyPoint(repository, made, others, session.context);
   const schemas = git === undefined ? [] : await recordSchemas(session, repository, report, git);
@@ -55,28 +58,6 @@ function storeCommitLines(commit: StoreCommit): readonly string[] {
   if (!('error' in commit)) return schemaLines(commit);
   const { error, store } = commit;
   return [`${painter(process.stdout)('red', 'failed')} to record the schema of ${store}: ${printable(error.message)}`, ...(error.hint === undefined ? [] : [`  hint: ${error.hint}`])];
-}
-
-/** What is backed up, to where, and where copies go. */
-interface Scope {
-  readonly stores: readonly Store[];
-  readonly place: RepositoryPlace;
-  readonly others: readonly RepositoryPlace[];
-  readonly tags: readonly string[];
-  /** Where the plan has schemas recorded. */
-  readonly git?: string | undefined;
-}
-
-async function scopeOf(session: Session, stack: Stack, names: readonly string[], { plan: name, tag, repository }: Options): Promise<Scope> {
-  const { choosePlan, chooseRepository, chooseStores } = await import('../../stack/stack.ts');
-  if (name === undefined) return { stores: chooseStores(stack, names), place: await session.place(), others: [], tags: tag };
-  const plan = choosePlan(stack, name);
-  const given = names.length > 0 ? 'stores' : repository === undefined ? undefined : 'a repository';
-  if (given !== undefined) throw new HoldfastError('usage', `the plan ${name} says what goes where; ${given} cannot be named beside it`, { hint: 'Leave --plan out, or change the plan in holdfast.yaml.' });
-  const [first, ...others] = plan.to;
-  return {
-    stores: chooseStores(stack, plan.stores === 'all' ? [] : plan.stores), place: await session.place(first), others: others.map((one) => chooseRepository(stack, one)), tags: [...tag, `plan:${name}`], git: plan.git,
-  };
 }
 
 function placeDocument(copy: PlaceCopy): object {
@@ -106,13 +87,13 @@ function exitCode(report: BackupReport): number {
 
 export function backupDocument(report: BackupReport): object {
   return {
-    run: report.run, state: report.state, warnings: report.warnings, startedAt: report.startedAt, seconds: report.seconds,
+    run: report.run, state: report.state, warnings: report.warnings, startedAt: report.startedAt, seconds: report.seconds, ...(report.month === undefined ? {} : { month: report.month }),
     stores: report.stores.map((store) =>
       store.state === 'failed'
-        ? { store: store.store, kind: store.kind, state: store.state, seconds: store.seconds, error: { code: store.error.code, message: store.error.message, hint: store.error.hint } }
+        ? { store: store.store, kind: store.kind, state: store.state, seconds: store.seconds, traffic: store.traffic, error: { code: store.error.code, message: store.error.message, hint: store.error.hint } }
         : {
             store: store.store, kind: store.kind, state: store.state, seconds: store.seconds, snapshot: store.snapshot, counts: store.counts, problems: store.problems,
-            bytesRead: store.archived.totalBytes, bytesAdded: store.archived.dataAdded, bytesStored: store.archived.dataAddedPacked,
+            part: store.part, traffic: store.traffic, bytesRead: store.archived.totalBytes, bytesAdded: store.archived.dataAdded, bytesStored: store.archived.dataAddedPacked,
           },
     ),
   };
@@ -136,13 +117,25 @@ function backupLines(report: BackupReport, location: string): readonly string[] 
     return line.replace(` ${state}`, ` ${paint(STYLES[state], state)}`);
   });
   const problems = report.stores.flatMap(problemLines);
-  return [paint('dim', head), ...painted, ...(problems.length > 0 ? ['', ...problems] : []), '', ...report.warnings.map((warning) => `${paint('yellow', 'warning:')} ${warning}`), `Restore point ${report.run} is ${paint(STYLES[report.state], report.state)}, in ${location}, after ${formatSeconds(report.seconds)}.`];
+  return [paint('dim', head), ...painted, ...(problems.length > 0 ? ['', ...problems] : []), '', ...trafficLines(report), ...report.warnings.map((warning) => `${paint('yellow', 'warning:')} ${warning}`), `Restore point ${report.run} is ${paint(STYLES[report.state], report.state)}, in ${location}, after ${formatSeconds(report.seconds)}.`];
+}
+
+/** `Received 2.1 MB from the server of db, sent 40 kB; 310 MB in 2026-11 so far.` */
+function trafficLines({ stores, month }: BackupReport): readonly string[] {
+  return stores.flatMap(({ store, traffic }, n) => {
+    if (traffic === undefined) return [];
+    const last = stores.slice(n + 1).every((other) => other.traffic === undefined);
+    const sum = last && month !== undefined ? `; ${formatBytes(month.received)} received in ${month.month} so far` : '';
+    return [`Received ${formatBytes(traffic.received)} from the server of ${printable(store)}, sent ${formatBytes(traffic.sent)}${sum}.`];
+  });
 }
 
 function whatOf(store: Exclude<StoreBackup, { state: 'failed' }>): string {
   const { counts } = store;
-  const parts = ['databases', 'tables', 'rows', 'files'].flatMap((name) => (counts[name] === undefined ? [] : [plural(counts[name], name.slice(0, -1))]));
-  return parts.join(', ');
+  const part = partText(store.part);
+  const counted = store.part?.only === 'schema' ? ['databases'] : ['databases', 'tables', 'rows', 'files'];
+  const parts = counted.flatMap((name) => (counts[name] === undefined ? [] : [plural(counts[name], name.slice(0, -1))]));
+  return printable([...(part === undefined ? [] : [`${part}:`]), parts.join(', ')].join(' '));
 }
 
 const SHOWN = 20;

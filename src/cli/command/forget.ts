@@ -5,6 +5,7 @@ import { tagValue, type Repository } from '../../repository/repository.ts';
 import type { Stack } from '../../stack/stack.ts';
 import { confirmInWords } from '../confirm.ts';
 import { formatCount, formatMoment, painter, plural, printable, shortId, table } from '../render/text.ts';
+import { partOfSnapshot } from '../part-options.ts';
 import { addRetentionOptions, policyOf, type RetentionOptions } from '../retention-options.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { addWaitOption } from '../wait-option.ts';
@@ -65,8 +66,8 @@ async function requestOf(names: readonly string[], options: Options, stack: Stac
 }
 
 function documentOf(plan: ForgetPlan, report: ForgetReport | undefined): object {
-  const groups = plan.groups.map(({ stack, store, plan: name, refused, notes, items }) => ({
-    stack, store, plan: name, refused, notes,
+  const groups = plan.groups.map(({ stack, store, part, plan: name, refused, notes, items }) => ({
+    stack, store, part, plan: name, refused, notes,
     snapshots: items.map(({ snapshot, standing, keep, reasons }) => ({ id: snapshot.id, time: snapshot.time, state: standing.state, verified: standing.verified?.toISOString(), keep, reasons })),
   }));
   const done = report && {
@@ -85,7 +86,9 @@ function planLines(plan: ForgetPlan): readonly string[] {
 function groupLines(group: ForgetGroup): readonly string[] {
   const paint = painter(process.stdout);
   const { stack, store, plan, refused, notes, items } = group;
-  const title = store === undefined ? 'snapshots that were named' : printable(`${store} of ${stack ?? ''}${plan === undefined ? '' : `, plan ${plan}`}`);
+  const [first] = items;
+  const part = first && partOfSnapshot(first.snapshot);
+  const title = store === undefined ? 'snapshots that were named' : printable(`${store} of ${stack ?? ''}${part === undefined ? '' : `, ${part}`}${plan === undefined ? '' : `, plan ${plan}`}`);
   const shown = notes.map((note) => `  ${paint('yellow', 'note:')} ${printable(note)}`);
   if (refused !== undefined) return [paint('bold', title), `  ${paint('yellow', 'left alone:')} ${printable(refused)}.`, `  ${plural(items.length, 'snapshot')} stay${items.length === 1 ? 's' : ''}.`, ...shown, ''];
   const [head = '', ...rows] = table([{ title: '' }, { title: 'snapshot' }, { title: 'time' }, { title: 'state' }, { title: 'verified' }, { title: 'why' }], items.map(rowOf));

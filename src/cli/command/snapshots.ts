@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { standingOf, type Standing } from '../../operation/standing.ts';
 import { tagValue, type Proof, type Snapshot } from '../../repository/repository.ts';
 import { formatBytes, formatMoment, painter, plural, printable, shortId, table } from '../render/text.ts';
+import { partOfSnapshot } from '../part-options.ts';
 import { Session, type CommonOptions } from '../session.ts';
 
 export function addSnapshots(program: Command): void {
@@ -26,7 +27,7 @@ async function run(stores: readonly string[], options: CommonOptions): Promise<v
 function documentOf(snapshot: Snapshot, proofs: readonly Proof[]): object {
   const { state, verified, proof } = standingOf(snapshot, proofs);
   return {
-    ...snapshot, store: tagValue(snapshot, 'store'), stack: tagValue(snapshot, 'stack'), run: tagValue(snapshot, 'run'), state,
+    ...snapshot, store: tagValue(snapshot, 'store'), stack: tagValue(snapshot, 'stack'), run: tagValue(snapshot, 'run'), part: tagValue(snapshot, 'part'), state,
     ...(verified === undefined ? {} : { verified: verified.toISOString() }),
     ...(proof === undefined ? {} : { proof: { state: proof.state, time: proof.time, hostname: proof.hostname, problems: proof.problems } }),
   };
@@ -41,16 +42,17 @@ export function verifiedText({ verified, proof }: Standing): string {
 function linesOf(snapshots: readonly Snapshot[], proofs: readonly Proof[]): readonly string[] {
   if (snapshots.length === 0) return ['The repository holds no snapshots yet. Make one with `holdfast backup`.'];
   const paint = painter(process.stdout);
+  const parts = snapshots.some((snapshot) => partOfSnapshot(snapshot) !== undefined);
   const rows = snapshots.map((snapshot) => {
     const standing = standingOf(snapshot, proofs);
     return [
-      shortId(snapshot.id), formatMoment(new Date(snapshot.time)), printable(tagValue(snapshot, 'store') ?? snapshot.paths.join(', ')),
+      shortId(snapshot.id), formatMoment(new Date(snapshot.time)), printable(tagValue(snapshot, 'store') ?? snapshot.paths.join(', ')), ...(parts ? [printable(partOfSnapshot(snapshot) ?? '')] : []),
       standing.state === 'unknown' ? '' : standing.state, verifiedText(standing), snapshot.summary ? formatBytes(snapshot.summary.total_bytes_processed) : '',
       snapshot.summary ? formatBytes(snapshot.summary.data_added_packed) : '', tagValue(snapshot, 'run') ?? `by ${snapshot.program_version ?? 'another program'}`,
     ];
   });
   const [head = '', ...body] = table(
-    [{ title: 'snapshot' }, { title: 'time' }, { title: 'store' }, { title: 'state' }, { title: 'verified' }, { title: 'size', align: 'right' }, { title: 'stored', align: 'right' }, { title: 'restore point' }],
+    [{ title: 'snapshot' }, { title: 'time' }, { title: 'store' }, ...(parts ? [{ title: 'part' }] : []), { title: 'state' }, { title: 'verified' }, { title: 'size', align: 'right' }, { title: 'stored', align: 'right' }, { title: 'restore point' }],
     rows,
   );
   return [paint('dim', head), ...body, '', plural(snapshots.length, 'snapshot')];

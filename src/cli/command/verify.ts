@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import type { Verification, Verified } from '../../operation/verify.ts';
 import { formatBytes, formatCount, formatMoment, formatSeconds, painter, plural, printable, shortId, table, type Style } from '../render/text.ts';
+import { partOfSnapshot } from '../part-options.ts';
 import { Session, type CommonOptions } from '../session.ts';
 
 interface Options extends CommonOptions {
@@ -49,7 +50,7 @@ function linesOf(verified: readonly Verified[]): readonly string[] {
   if (verified.length === 0) return ['There is nothing to verify: all snapshots are proven.'];
   const paint = painter(process.stdout);
   const rows = verified.map((one) => [
-    printable(one.store ?? one.snapshot.paths.join(', ')), shortId(one.snapshot.id), formatMoment(new Date(one.snapshot.time)), one.state,
+    printable([one.store ?? one.snapshot.paths.join(', '), ...[partOfSnapshot(one.snapshot)].flatMap((part) => part ?? [])].join(', ')), shortId(one.snapshot.id), formatMoment(new Date(one.snapshot.time)), one.state,
     one.state === 'unreadable' ? '' : whatOf(one), one.state === 'unreadable' ? '' : formatBytes(one.bytes), formatSeconds(one.seconds),
   ]);
   const [head = '', ...body] = table(
