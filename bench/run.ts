@@ -13,6 +13,7 @@ import { benchBaseBackup } from './postgres/base-backup.ts';
 import { benchPostgresBackup } from './postgres/backup.ts';
 import { benchPostgresChanges } from './postgres/changes.ts';
 import { benchPostgresRestore } from './postgres/restore.ts';
+import { benchWal } from './postgres/wal.ts';
 import { benchRemote } from './remote.ts';
 import type { BenchOptions } from './rounds.ts';
 
@@ -28,6 +29,7 @@ const BENCHES = new Map<string, Bench>([
   ['postgres-restore', benchPostgresRestore],
   ['postgres-changes', benchPostgresChanges],
   ['base-backup', benchBaseBackup],
+  ['wal', benchWal],
   ['memory', benchMemory],
 ]);
 

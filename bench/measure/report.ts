@@ -11,7 +11,7 @@ export interface Result {
   readonly notes: readonly string[];
 }
 
-const HEADS = ['phase', 'tool', 'n', 'wall s', 'min s', 'CPU s', 'server CPU s', 'peak MB', 'stored MB', 'added MB', 'received MB', 'ours ÷ it', 'CPU ÷ its', 'others'];
+const HEADS = ['phase', 'tool', 'n', 'wall s', 'min s', 'CPU s', 'server CPU s', 'peak MB', 'stored MB', 'added MB', 'received MB', 'log MB', 'lag MB', 'lag s', 'ours ÷ it', 'CPU ÷ its', 'others'];
 const seconds = (value: number): string => value.toFixed(2);
 const megabytes = (value: number): string => (value / 1e6).toFixed(0);
 const precise = (value: number): string => (value / 1e6).toFixed(value < 1e7 ? 2 : 0);
@@ -22,7 +22,7 @@ function cells(row: Figures): readonly string[] {
   return [
     row.phase, row.tool.replaceAll('|', String.raw`\|`), String(row.n), seconds(row.wallMedian), seconds(row.wallMin), seconds(row.cpuMedian), orNothing(row.serverMedian, seconds),
     megabytes(row.peakBytes), orNothing(row.storedBytes, megabytes), orNothing(row.addedBytes, precise), orNothing(row.receivedBytes, precise),
-    orNothing(row.ratio, seconds), orNothing(row.cpuRatio, seconds), share(row.othersMedian),
+    orNothing(row.logBytes, megabytes), orNothing(row.lagBytes, precise), orNothing(row.lagSeconds, seconds), orNothing(row.ratio, seconds), orNothing(row.cpuRatio, seconds), share(row.othersMedian),
   ];
 }
 

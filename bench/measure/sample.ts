@@ -11,6 +11,11 @@ export interface Sample extends Measured {
   readonly addedBytes?: number;
   /** What the server sent. */
   readonly receivedBytes?: number;
+  /** What the server wrote of its log. */
+  readonly logBytes?: number;
+  /** The most of it that was not stored yet, and how long ago that began. */
+  readonly lagBytes?: number;
+  readonly lagSeconds?: number;
 }
 
 export interface Figures {
@@ -26,6 +31,9 @@ export interface Figures {
   readonly storedBytes: number | undefined;
   readonly addedBytes: number | undefined;
   readonly receivedBytes: number | undefined;
+  readonly logBytes: number | undefined;
+  readonly lagBytes: number | undefined;
+  readonly lagSeconds: number | undefined;
   readonly othersMedian: number;
   /** The median over the rounds of our time divided by this tool's; undefined for ourselves. */
   readonly ratio: number | undefined;
@@ -76,6 +84,9 @@ function figuresOf(group: readonly Sample[], all: readonly Sample[]): Figures {
     storedBytes: known(group.map(({ storedBytes }) => storedBytes)),
     addedBytes: known(group.map(({ addedBytes }) => addedBytes)),
     receivedBytes: known(group.map(({ receivedBytes }) => receivedBytes)),
+    logBytes: known(group.map(({ logBytes }) => logBytes)),
+    lagBytes: known(group.map(({ lagBytes }) => lagBytes)),
+    lagSeconds: known(group.map(({ lagSeconds }) => lagSeconds)),
     othersMedian: median(group.map(({ othersShare }) => othersShare)),
     ratio: isPeer ? median(pairs.map(({ ours, theirs }) => ours.wallSeconds / theirs.wallSeconds)) : undefined,
     cpuRatio: isPeer ? median(pairs.map(({ ours, theirs }) => cpu(ours) / cpu(theirs))) : undefined,
