@@ -10,6 +10,7 @@ import { benchDirectory } from './directory.ts';
 import { report, type Result } from './measure/report.ts';
 import { benchMemory } from './memory.ts';
 import { benchBaseBackup } from './postgres/base-backup.ts';
+import { benchBaseRestore } from './postgres/base-restore.ts';
 import { benchPostgresBackup } from './postgres/backup.ts';
 import { benchPostgresChanges } from './postgres/changes.ts';
 import { benchPostgresRestore } from './postgres/restore.ts';
@@ -29,6 +30,7 @@ const BENCHES = new Map<string, Bench>([
   ['postgres-restore', benchPostgresRestore],
   ['postgres-changes', benchPostgresChanges],
   ['base-backup', benchBaseBackup],
+  ['base-restore', benchBaseRestore],
   ['wal', benchWal],
   ['memory', benchMemory],
 ]);

@@ -35,6 +35,11 @@ export function quoted(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
+/** A command as part of a line of bash; without its environment. */
+export function shell({ program, args }: Command): string {
+  return [program, ...args].map(quoted).join(' ');
+}
+
 export interface Circumstances {
   /** The longest time to wait for others on the machine to be quiet. */
   readonly patience: number;

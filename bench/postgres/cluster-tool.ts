@@ -1,7 +1,7 @@
 /** The programs that back up a whole server, and how each makes a data directory of its backup again. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bash, quietly, quoted, type Command } from '../measure/measure.ts';
+import { bash, quietly, quoted, shell, type Command } from '../measure/measure.ts';
 import { OURS } from '../measure/sample.ts';
 import { holdfast, holdfastVersion, repositoryOf } from '../tool/holdfast.ts';
 import { versionOf } from './peers.ts';
@@ -121,10 +121,6 @@ export function barman({ server, port }: Reach): ClusterTool {
     backup: (place) => run(place, 'backup', '--wait', 'bench'),
     restore: (place, _, into, at) => run(place, 'recover', ...(at === undefined ? ['--target-immediate'] : ['--target-time', at]), '--target-action', 'promote', 'bench', 'latest', into),
   };
-}
-
-function shell({ program, args }: Command): string {
-  return [program, ...args].map(quoted).join(' ');
 }
 
 /** Changes the server's archive_command, and waits until it has done so. */

@@ -85,7 +85,7 @@ async function initialize(folder: string, data: string, who: Identity): Promise<
   if (code !== 0) throw new Error(`initdb could not make a cluster in ${data}`);
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((done, failed) => {
     const probe = createServer();
     probe.once('error', failed).listen(0, '127.0.0.1', () => {
