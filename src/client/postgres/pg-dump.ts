@@ -6,8 +6,9 @@ import { promisify } from 'node:util';
 import { HoldfastError, isHoldfastError, messageOf, systemCode } from '../../base/errors.ts';
 import { readToc } from './archive/read-toc.ts';
 import type { Toc, TocEntry } from './archive/toc.ts';
+import { openRelay } from './relay.ts';
 import { splitStatements } from './sql-statements.ts';
-import { childEnvironment, describeTarget, type PostgresTarget } from './target.ts';
+import { childEnvironment, describeTarget, findPassword, type PostgresTarget } from './target.ts';
 import { wasmDump } from './wasm-dump.ts';
 
 export interface DumpProgram {
@@ -97,8 +98,10 @@ function waited(error: unknown): unknown {
 }
 
 async function nativeDump(path: string, target: PostgresTarget, args: readonly string[], signal: AbortSignal): Promise<Buffer> {
+  const answer = findPassword(target, false);
+  await using relay = target.meter === undefined ? undefined : await openRelay({ ...target, ...('password' in answer ? { password: answer.password } : {}) }, target.meter);
   // The password goes by environment, which other users cannot read; an argument they could.
-  const child = spawn(path, args, { env: childEnvironment(target), stdio: ['ignore', 'pipe', 'pipe'], signal });
+  const child = spawn(path, args, { env: childEnvironment(relay?.target ?? target), stdio: ['ignore', 'pipe', 'pipe'], signal });
   const out: Buffer[] = [];
   let said = '';
   child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
