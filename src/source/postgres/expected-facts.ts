@@ -40,7 +40,14 @@ export function comparable(before: readonly string[], after: readonly string[], 
     const plain = unquoted(name);
     return skipped.has(plain) ? [] : [line.replace(head, `extension ${name} version ${version(plain) ?? ''} `)];
   });
-  return { before: expected.flatMap(reader(before, standOf(plan), plan)), after: after.flatMap(reader(after, SAME, plan)) };
+  const placed = (line: string): boolean => isPlaced(line, plan);
+  return { before: expected.filter(placed).flatMap(reader(before, standOf(plan), plan)), after: after.filter(placed).flatMap(reader(after, SAME, plan)) };
+}
+
+/** A script puts things into a tablespace only where the target has it and lets us; whether it does is not asked of others than superusers. */
+function isPlaced(line: string, { target }: TargetPlan): boolean {
+  if (!line.startsWith('tablespace of ')) return true;
+  return target.superuser && target.tablespaces.some((name) => line.endsWith(`: ${name}`) || line.endsWith(`: "${name.replaceAll('"', '""')}"`));
 }
 
 function reader(lines: readonly string[], stand: Stand, plan: TargetPlan): (line: string) => string[] {

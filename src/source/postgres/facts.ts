@@ -3,6 +3,7 @@
  * is named by its line. Members of extensions are left to the extension's version.
  */
 import type { Connection } from '../../client/postgres/connection.ts';
+import { DETAILED, DETAILS, isDetail } from './facts-detail.ts';
 
 /** `objid` and `classid` of everything that belongs to an extension. */
 const MEMBERS = `members AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e')`;
@@ -30,6 +31,9 @@ const NAMED = [
   'pg_language', 'pg_event_trigger', 'pg_publication', 'pg_foreign_server', 'pg_foreign_data_wrapper', 'pg_transform', 'pg_am',
 ];
 
+/** Operators that were only announced: pg_dump leaves them out. */
+const EXCEPT: Readonly<Record<string, string>> = { pg_operator: ' AND o.oprcode <> 0' };
+
 const QUERIES: readonly string[] = [
   `SELECT pg_catalog.format('schema %I owner %s privileges %s', nspname, ${user('nspowner')}, ${acl('nspacl', `'n'`, 'nspowner')})
    FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND ${notMember('pg_namespace', 'oid')}`,
@@ -40,14 +44,17 @@ const QUERIES: readonly string[] = [
   `SELECT pg_catalog.format('partition %s of %s %s', r.full_name, p.full_name, pg_catalog.pg_get_expr(r.relpartbound, r.oid)) FROM rel r
    JOIN pg_catalog.pg_inherits i ON i.inhrelid = r.oid JOIN rel p ON p.oid = i.inhparent`,
   `SELECT pg_catalog.format('partitioned %s by %s', full_name, pg_catalog.pg_get_partkeydef(oid)) FROM rel WHERE relkind = 'p'`,
+  // Of a table that inherits, a restore puts the columns of the parents first; pg_dump itself does.
   `SELECT pg_catalog.format('column %s.%I number %s type %s not null %s default %s generated %s identity %s collation %s storage %s privileges %s options %s statistics %s', r.full_name, a.attname,
-     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > 0 AND b.attnum <= a.attnum AND NOT b.attisdropped),
+     CASE WHEN NOT r.relispartition AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = r.oid) THEN 'inherited'
+       ELSE (SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > 0 AND b.attnum <= a.attnum AND NOT b.attisdropped)::text END,
      pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity,
      (SELECT pg_catalog.quote_ident(co.collname) FROM pg_catalog.pg_collation co WHERE co.oid = a.attcollation), a.attstorage, CASE WHEN a.attacl IS NULL THEN 'none' ELSE ${acl('a.attacl', `'c'`, 'r.relowner')} END,
      (SELECT pg_catalog.string_agg(o, ' ' ORDER BY o) FROM pg_catalog.unnest(a.attoptions) o WHERE o !~ '^pg_attver='), nullif(a.attstattarget, -1))
    FROM rel r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
    WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND a.attnum > 0 AND NOT a.attisdropped`,
-  `SELECT pg_catalog.format('constraint %I on %s: %s, validated %s', k.conname, coalesce(r.full_name, k.contypid::pg_catalog.regtype::text), pg_catalog.pg_get_constraintdef(k.oid), k.convalidated)
+  // A foreign key that comes from a partitioned table is named by the server that makes it.
+  `SELECT pg_catalog.format('constraint %s on %s: %s, validated %s', CASE WHEN k.contype = 'f' AND k.conparentid <> 0 THEN 'inherited' ELSE pg_catalog.quote_ident(k.conname) END, coalesce(r.full_name, k.contypid::pg_catalog.regtype::text), pg_catalog.pg_get_constraintdef(k.oid), k.convalidated)
    FROM pg_catalog.pg_constraint k LEFT JOIN rel r ON r.oid = k.conrelid WHERE (r.oid IS NOT NULL OR k.contypid <> 0) AND ${own('k.connamespace')}
    AND k.contype <> 't' AND (k.contypid = 0 OR ${notMember('pg_type', 'k.contypid')})`,
   `SELECT pg_catalog.format('index %s, valid %s, clustered %s', pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisclustered)
@@ -79,7 +86,8 @@ const QUERIES: readonly string[] = [
      AND (d.classoid, d.objoid) NOT IN (SELECT classid, objid FROM members) AND d.classoid <> 'pg_catalog.pg_extension'::pg_catalog.regclass
      AND d.classoid <> 'pg_catalog.pg_largeobject'::pg_catalog.regclass AND i.identity !~ '^pg_toast'`,
   ...NAMED.map((name) => `SELECT pg_catalog.format('%s %s', i.type, i.identity) FROM pg_catalog.${name} o,
-     LATERAL pg_catalog.pg_identify_object('pg_catalog.${name}'::pg_catalog.regclass, o.oid, 0) i WHERE o.oid >= 16384 AND ${notMember(name, 'o.oid')}`),
+     LATERAL pg_catalog.pg_identify_object('pg_catalog.${name}'::pg_catalog.regclass, o.oid, 0) i WHERE o.oid >= 16384 AND ${notMember(name, 'o.oid')}${EXCEPT[name] ?? ''}`),
+  ...DETAILS,
 ];
 
 /** The lines of a database, sorted. The session must be prepared for reading: names are qualified only while search_path is empty. */
@@ -91,8 +99,19 @@ export async function readFacts(connection: Connection): Promise<string[]> {
   return rows.map(({ line }) => line).toSorted();
 }
 
-/** Lines that only one of both has. */
+/** Lines that only one of both has. `before` may come from a snapshot of an older version, which knew less and said some things otherwise. */
 export function compareFacts(before: readonly string[], after: readonly string[]): { missing: string[]; surplus: string[] } {
-  const [then, now] = [new Set(before), new Set(after)];
-  return { missing: before.filter((line) => !now.has(line)), surplus: after.filter((line) => !then.has(line)) };
+  const detailed = before.includes(DETAILED);
+  const known = after.filter((line) => detailed || (line !== DETAILED && !isDetail(line)));
+  const [then, now] = [new Set(before), new Set(known)];
+  const [missing, surplus] = [before.filter((line) => !now.has(line)), known.filter((line) => !then.has(line))];
+  const inherited = new Set(surplus.filter((line) => loose(line) === line));
+  const same = new Set(missing.map(loose).filter((line) => inherited.has(line)));
+  return { missing: missing.filter((line) => !same.has(loose(line)) || loose(line) === line), surplus: surplus.filter((line) => !same.has(line)) };
+}
+
+/** As it is said of what is inherited. */
+function loose(line: string): string {
+  if (line.startsWith('column ')) return line.replace(/ number (?:\d+|inherited) type /, ' number inherited type ');
+  return line.replace(/^constraint (?:"(?:[^"]|"")+"|\S+) on (.*?: FOREIGN KEY)/s, 'constraint inherited on $1');
 }
