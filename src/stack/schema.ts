@@ -54,7 +54,7 @@ const wal = z.strictObject({
 const postgres = z.strictObject({
   url: postgresUrl.describe('postgresql://user@host:5432/database, without a password'),
   password: secretReference.optional().describe(`Where the password is to be found: ${SECRET_FORMS}`),
-  databases: z.array(z.string().min(1)).nonempty().optional().describe('Names, or patterns with *; without it, the database of the URL'),
+  databases: z.array(z.string().min(1)).nonempty().optional().describe('Names, or patterns with * for any letters, resolved at every backup; a ! before one leaves it out. Without it, the database of the URL'),
   globals: z.boolean().optional().describe('Roles and other things of the whole server; true unless said otherwise'),
   tables: z.record(name, z.array(z.string().min(1)).nonempty()).optional().describe('Groups of tables by name, each a list of schema.table with * for any letters: { critical: [public.users, "billing.*"] }'),
   physical: z.union([z.literal(true), physical], { error: 'must be true, or hold the settings of a physical backup' }).optional().describe('Back up the whole server as it lies on disk, for restores to any second; needs a user with REPLICATION'),

@@ -52,6 +52,7 @@ describe('the modes of TLS', () => {
     expect(await reach('only_tls', '?sslmode=allow')).toBe('TLSv1.3');
     expect(await reach('postgres', '?sslmode=prefer')).toBe('TLSv1.3');
     expect(await reach('only_plain', '?sslmode=prefer')).toBe('plain');
+    expect(await reach('nobody', '?sslmode=prefer')).toMatch(/no pg_hba.conf entry.*no encryption \(with TLS: no pg_hba.conf entry.*SSL encryption\)/);
     expect(await reach('only_plain', '?sslmode=require')).toContain('no pg_hba.conf entry');
     expect(await reach('postgres', '?sslmode=require&sslnegotiation=direct')).toBe('TLSv1.3');
   });

@@ -71,21 +71,26 @@ export class Connection implements AsyncDisposable {
 
   /** One host, in the ways that its TLS mode allows. */
   static async #reach(target: PostgresTarget, kind: SessionKind, replication: Replication | undefined): Promise<Connection> {
-    let connection: Connection | undefined;
-    const ways = tlsAttempts(target);
-    for (const [index, withTls] of ways.entries()) {
-      try {
-        connection = await Connection.#open(target, withTls && tlsOptions(target), replication);
-        break;
-      } catch (error) {
-        if (index === ways.length - 1 || !worthOtherWay(error, withTls)) throw unreachable(target, error);
-      }
+    const connection = await Connection.#openSomehow(target, replication);
+    try {
+      if (await isOfKind(kind, (sql) => connection.query(sql, 'asking what kind of server this is'), replication === 'physical')) return connection;
+      throw unreachable(target, new Error(`the server answers, but it is not ${kind}, which target_session_attrs asks for`));
+    } catch (error) {
+      await connection.close();
+      throw error;
     }
-    if (connection === undefined) throw unreachable(target, new Error('no answer'));
-    const made = connection;
-    if (await isOfKind(kind, (sql) => made.query(sql, 'asking what kind of server this is'), replication === 'physical')) return made;
-    await made.close();
-    throw unreachable(target, new Error(`the server answers, but it is not ${kind}, which target_session_attrs asks for`));
+  }
+
+  static async #openSomehow(target: PostgresTarget, replication: Replication | undefined): Promise<Connection> {
+    const [first = false, second] = tlsAttempts(target);
+    try {
+      return await Connection.#open(target, first && tlsOptions(target), replication);
+    } catch (error) {
+      if (second === undefined || !worthOtherWay(error, first)) throw unreachable(target, error);
+      return await Connection.#open(target, second && tlsOptions(target), replication).catch((again: unknown) => {
+        throw unreachable(target, again, error);
+      });
+    }
   }
 
   static async #open(target: PostgresTarget, tls: false | Record<string, unknown>, replication: Replication | undefined): Promise<Connection> {

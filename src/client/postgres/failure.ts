@@ -61,16 +61,18 @@ function hintFor(target: PostgresTarget, state: string | undefined, message: str
 }
 
 const TIMEOUT = 'timeout expired';
+const NO_TLS = /does not support SSL/;
 
-/** A connection that could not be made. */
-export function unreachable(target: PostgresTarget, error: unknown): HoldfastError {
+/** A connection that could not be made; `before` is what another way of TLS came to. */
+export function unreachable(target: PostgresTarget, error: unknown, before?: unknown): HoldfastError {
   if (error instanceof HoldfastError) return error;
   const state = sqlState(error) ?? (error instanceof AggregateError ? systemCode(error.errors[0]) : systemCode(error));
   const message = messageOf(error);
   const said = message === TIMEOUT ? 'no answer in time' : message || (state ?? 'no answer');
   const source = error instanceof Error ? from.get(error) : undefined;
+  const ways = before === undefined || NO_TLS.test(messageOf(before)) ? '' : ` (${target.tls === 'allow' ? 'without' : 'with'} TLS: ${messageOf(before)})`;
   const hint = state === '28P01' && source !== undefined ? `Check the password; it comes from ${source}.` : hintFor(target, state, message);
-  return new HoldfastError('database-unreachable', `Cannot connect to ${describeTarget(target)}: ${withoutSecret(target, said)}`, {
+  return new HoldfastError('database-unreachable', `Cannot connect to ${describeTarget(target)}: ${withoutSecret(target, said + ways)}`, {
     hint, cause: error, transient: state === 'ECONNREFUSED' || state === '57P03' || state === '53300',
   });
 }
