@@ -5,12 +5,12 @@ import { HoldfastError } from '../base/errors.ts';
 import type { ExtractReport } from '../repository/entry.ts';
 import type { Repository, Snapshot } from '../repository/repository.ts';
 import { tagValue } from '../repository/repository.ts';
-import type { RestoreReport } from '../source/source.ts';
+import type { RestoreReport, RestoreRequest, RestoreStep } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import type { Context } from './context.ts';
 import { readManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
-import { selectSnapshot } from './select.ts';
+import { selectFor } from './select-part.ts';
 
 export interface RestoreOptions {
   readonly stack: Stack;
@@ -19,17 +19,25 @@ export interface RestoreOptions {
   readonly at?: Date | undefined;
   /** The beginning of an id; for one store only. */
   readonly snapshot?: string | undefined;
-  /** A table of a database or a path of a directory; for one store only. */
+  /** A path of a directory; for one store only. */
   readonly part?: string | undefined;
+  /** What of a database comes back, and how; for one store only when it names tables. */
+  readonly database?: DatabaseRestore | undefined;
   /** Another place: a folder, or for one database store the name of a new database. */
   readonly into?: string | undefined;
 }
+
+/** What a restore of databases can be told. */
+export type DatabaseRestore = Pick<RestoreRequest, 'tables' | 'only' | 'as' | 'schemas' | 'clean' | 'cascade' | 'choices' | 'intoExisting'>;
 
 export interface RestoreItem {
   readonly store: Store;
   readonly snapshot: Snapshot;
   readonly part: string | undefined;
   readonly into: string | undefined;
+  readonly database?: DatabaseRestore | undefined;
+  /** What is done on the target besides, because something is missing or in the way there. */
+  readonly steps: readonly RestoreStep[];
   /** What will happen, for people: `rebuild … and put it in place; the present one is kept`. */
   readonly sentence: string;
   /** Something that stands there now will be moved aside. */
@@ -50,17 +58,21 @@ export interface StoreRestore {
   readonly seconds: number;
 }
 
-/** Decides what to restore from which snapshot to where; changes nothing. */
-export async function planRestore(options: RestoreOptions): Promise<RestorePlan> {
-  const { stack, stores, part, into, snapshot, at } = options;
-  if (stores.length !== 1 && (part !== undefined || snapshot !== undefined)) {
+/** Decides what to restore from which snapshot to where, and looks at the targets; changes nothing. Throws `missing-on-target` with all that a target lacks. */
+export async function planRestore(options: RestoreOptions, context: Context): Promise<RestorePlan> {
+  const { stack, stores, part, into, snapshot, at, database } = options;
+  if (stores.length !== 1 && (part !== undefined || snapshot !== undefined || database?.tables !== undefined)) {
     throw new HoldfastError('usage', 'a table, a path or a snapshot belongs to one store, and several are chosen', { hint: `Name one of: ${stores.map(({ name }) => name).join(', ')}.` });
   }
   const snapshots = await options.repository.snapshots();
-  const items = stores.map((store) => {
-    const chosen = selectSnapshot(snapshots, { stack: stack.name, store: store.name, at, snapshot });
-    return { store, snapshot: chosen, part, ...destination(store, part, into, stores.length > 1) };
-  });
+  const items: RestoreItem[] = [];
+  for (const store of stores) {
+    const wish = store.kind === 'postgres' ? database : undefined;
+    if (wish === undefined && database !== undefined && isAsked(database)) throw new HoldfastError('usage', `${store.name} is no database: tables, schemas and roles belong to databases`);
+    const chosen = await selectFor(options.repository, snapshots, { stack: stack.name, store: store.name, at, snapshot }, wish);
+    const item = { store, snapshot: chosen, part, database: wish, steps: [], ...destination(store, part, into, stores.length > 1, wish) };
+    items.push({ ...item, steps: await stepsOf(item, options.repository, context) });
+  }
   const runs = new Set(items.map((item) => tagValue(item.snapshot, 'run')));
   const warnings = runs.size > 1 ? ['The stores come from different restore points: their moments differ, see the times.'] : [];
   for (const item of items) {
@@ -69,15 +81,45 @@ export async function planRestore(options: RestoreOptions): Promise<RestorePlan>
   return { stack: stack.name, items, warnings };
 }
 
-function destination(store: Store, part: string | undefined, into: string | undefined, several: boolean): Pick<RestoreItem, 'into' | 'sentence' | 'replaces'> {
-  const what = part === undefined ? store.name : `${part} of ${store.name}`;
+function isAsked({ tables, only, as, schemas, clean, intoExisting }: DatabaseRestore): boolean {
+  return tables !== undefined || only !== undefined || as !== undefined || schemas !== undefined || clean === true || intoExisting === true;
+}
+
+/** Asks the target. What goes into a folder needs none. */
+async function stepsOf(item: RestoreItem, repository: Repository, context: Context): Promise<readonly RestoreStep[]> {
+  if (item.store.kind !== 'postgres' || (item.into !== undefined && isFolder(item.into))) return [];
+  await using _lock = await repository.lockForReading('files');
+  await using opened = await repository.files(item.snapshot);
+  const manifest = await readManifest(opened.files);
+  const source = await sourceOf(item.store, context.clock);
+  return (await source.planRestore?.(opened.files, manifest.content, requestOf(item, context))) ?? [];
+}
+
+function requestOf({ store, part, into, database }: RestoreItem, { emit, signal }: Context): RestoreRequest {
+  const step = (sentence: string): void => emit({ type: 'step', store: store.name, sentence });
+  const progress = (bytes: number): void => emit({ type: 'progress', store: store.name, bytes, files: 0 });
+  return { ...database, part, into, signal, step, progress };
+}
+
+function destination(store: Store, part: string | undefined, into: string | undefined, several: boolean, database: DatabaseRestore | undefined): Pick<RestoreItem, 'into' | 'sentence' | 'replaces'> {
+  const tables = database?.tables;
+  const what = part === undefined ? (tables === undefined ? store.name : `${tables.join(', ')} of ${store.name}`) : `${part} of ${store.name}`;
+  if (database?.only === 'data') {
+    const where = into === undefined ? 'its database' : `the database ${into}`;
+    return { into, sentence: `load the rows of ${what} into the tables that are in ${where}, in one transaction${database.clean === true ? '; the rows that stand there now are not kept' : ''}`, replaces: database.clean === true };
+  }
+  if (database?.clean === true) return { into, sentence: `replace what the backup holds of ${what} in its database, in one transaction; what stands there now is not kept, what else is there stays`, replaces: true };
   if (into !== undefined) {
     const target = several ? path.join(into, store.name) : into;
     const files = store.kind === 'postgres' && isFolder(target);
-    return { into: target, sentence: files ? `write the files of ${what} (SQL and rows) to ${target}` : `rebuild ${what} as ${target}`, replaces: false };
+    const rebuilt = database?.only === 'schema' ? `rebuild the schema of ${what}, without rows,` : `rebuild ${what}`;
+    const named = database?.intoExisting === true ? `${rebuilt} in the empty database ${target}` : `${rebuilt} as ${target}`;
+    return { into: target, sentence: files ? `write the files of ${what} (SQL and rows) to ${target}` : named, replaces: false };
   }
+  if (database?.as !== undefined) return { into: undefined, sentence: `restore ${what} as ${database.as} in its database`, replaces: false };
   const place = store.kind === 'directory' ? store.path : store.kind === 'cluster' ? (store.directory ?? 'its data directory') : 'its database';
-  return { into: undefined, sentence: `rebuild ${what} beside, prove it, then put it in place of ${place}; what stands there now is kept`, replaces: standsThere(store) };
+  const rebuilt = database?.only === 'schema' ? `rebuild the schema of ${what}, without rows,` : `rebuild ${what}`;
+  return { into: undefined, sentence: `${rebuilt} beside, prove it, then put it in place of ${tables === undefined ? place : `those in ${place}`}; what stands there now is kept`, replaces: standsThere(store) };
 }
 
 /** Of a database, `--into` names another database; a path is a folder for its files. */
@@ -98,20 +140,20 @@ export async function executeRestore(plan: RestorePlan, repository: Repository, 
   return restored;
 }
 
-async function restoreItem({ store, snapshot, part, into }: RestoreItem, repository: Repository, context: Context): Promise<StoreRestore> {
+async function restoreItem(item: RestoreItem, repository: Repository, context: Context): Promise<StoreRestore> {
+  const { store, snapshot, into } = item;
   const { clock, emit, signal } = context;
   const started = clock.elapsedMs();
   emit({ type: 'store-started', store: store.name, kind: store.kind });
   await using opened = await repository.files(snapshot);
-  const step = (sentence: string): void => emit({ type: 'step', store: store.name, sentence });
-  const progress = (bytes: number): void => emit({ type: 'progress', store: store.name, bytes, files: 0 });
+  const request = requestOf(item, context);
   let report: RestoreReport;
   if (into !== undefined && store.kind === 'postgres' && isFolder(into)) {
-    report = { target: path.resolve(into), ...accountOf(await opened.files.extract('/', path.resolve(into), { signal, progress })) };
+    report = { target: path.resolve(into), ...accountOf(await opened.files.extract('/', path.resolve(into), { signal, progress: request.progress })) };
   } else {
     const manifest = await readManifest(opened.files);
     const source = await sourceOf(store, clock);
-    report = await source.restore(opened.files, manifest.content, { part, into, signal, step, progress });
+    report = await source.restore(opened.files, manifest.content, request);
   }
   const seconds = (clock.elapsedMs() - started) / 1000;
   emit({ type: 'store-finished', store: store.name, seconds });

@@ -1,15 +1,17 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { RestorePlan, StoreRestore } from '../../operation/restore.ts';
-import type { RestoreReport } from '../../source/source.ts';
+import { tagValue } from '../../repository/repository.ts';
+import type { RestoreReport, RestoreStep } from '../../source/source.ts';
 import { confirmInWords } from '../confirm.ts';
 import { formatBytes, formatCount, formatMoment, formatSeconds, painter, plural, printable, shortId } from '../render/text.ts';
+import { addRecoveryOptions, type RecoveryOptions } from '../recovery-options.ts';
+import { addDatabaseOptions, databaseRestore, type DatabaseOptions } from '../restore-options.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { snapshotNamed } from '../snapshot-named.ts';
 
-interface Options extends CommonOptions {
+interface Options extends CommonOptions, DatabaseOptions, RecoveryOptions {
   readonly at?: string;
   readonly snapshot?: string;
-  readonly table?: string;
   readonly path?: string;
   readonly into?: string;
   readonly ownershipByName?: boolean;
@@ -18,17 +20,17 @@ interface Options extends CommonOptions {
 }
 
 export function addRestore(program: Command): void {
-  program
+  const command = program
     .command('restore')
     .summary('bring back everything, a store, a table or a path')
     .description('Rebuilds stores beside what is there, proves them against the backup, and only then puts them in place; what stood there is kept.')
     .argument('[store...]', 'stores of holdfast.yaml; default: all')
-    .option('--at <time>', "the newest restore point not after this time: '2026-11-20 14:30'")
+    .option('--at <moment>', "the newest restore point not after this time: '2026-11-20 14:30'; of a physical store exactly this time, or lsn:, xid:, name:, latest")
     .option('--snapshot <id>', 'this snapshot')
-    .addOption(new Option('--table <table>', 'one table of a database: schema.table').conflicts('path'))
     .option('--path <path>', 'one file or folder of a directory')
     .option('--into <place>', 'somewhere else: a folder that does not exist yet, or for a database the name of a new one')
-    .option('--ownership-by-name', 'owners by name where they exist here, not by number (with --snapshot and --into)')
+    .option('--ownership-by-name', 'owners by name where they exist here, not by number (with --snapshot and --into)');
+  addRecoveryOptions(addDatabaseOptions(command))
     .option('--dry-run', 'only show the plan')
     .option('--yes', 'do not ask for a confirmation')
     .action(run);
@@ -40,10 +42,15 @@ async function run(names: readonly string[], options: Options): Promise<void> {
   const [{ planRestore, executeRestore }, { chooseStores }, { parseMoment }] = await Promise.all([import('../../operation/restore.ts'), import('../../stack/stack.ts'), import('../../operation/select.ts')]);
   const stack = await session.stack();
   const repository = await session.repository();
+  const stores = chooseStores(stack, names);
+  if (options.at !== undefined && stores.some(({ kind }) => kind === 'cluster')) {
+    const { recover, onlyCluster } = await import('../recover.ts');
+    return await recover({ session, stack, repository, options: { ...options, at: options.at } }, onlyCluster(stores));
+  }
   const at = options.at === undefined ? undefined : parseMoment(options.at);
   const plan = await planRestore({
-    stack, stores: chooseStores(stack, names), repository, at, snapshot: options.snapshot, part: options.table ?? options.path, into: options.into,
-  });
+    stack, stores, repository, at, snapshot: options.snapshot, part: options.path, into: options.intoDatabase ?? options.into, database: databaseRestore(options, stores),
+  }, session.context);
   if (options.dryRun) return session.answer(planDocument(plan), planLines(plan));
   if (!options.yes && plan.items.some(({ replaces }) => replaces)) await confirmInWords(session, planLines(plan), stack.name);
   const restored = await executeRestore(plan, repository, session.context);
@@ -66,12 +73,21 @@ async function restoreAnySnapshot(session: Session, options: Options, name: stri
 function planDocument(plan: RestorePlan): object {
   return {
     stack: plan.stack, warnings: plan.warnings,
-    items: plan.items.map(({ store, snapshot, part, into, sentence, replaces }) => ({ store: store.name, snapshot: snapshot.id, time: snapshot.time, part, into, sentence, replaces })),
+    items: plan.items.map(({ store, snapshot, part, into, database, sentence, replaces, steps }) => ({ store: store.name, snapshot: snapshot.id, time: snapshot.time, part, into, ...database, sentence, replaces, steps })),
   };
 }
 
+const VERBS: Readonly<Record<RestoreStep['action'], string>> = { create: 'create', map: 'change', skip: 'leave out', drop: 'DROP', replace: 'replace', note: 'note' };
+
 function planLines(plan: RestorePlan): readonly string[] {
-  const items = plan.items.map(({ store, snapshot, sentence }) => `  ${store.name}, of ${formatMoment(new Date(snapshot.time))} (snapshot ${shortId(snapshot.id)}): ${sentence}.`);
+  const items = plan.items.flatMap(({ store, snapshot, sentence, steps }) => {
+    const part = tagValue(snapshot, 'part');
+    const from = `snapshot ${shortId(snapshot.id)}${part === undefined ? '' : `, which holds only a part (${part})`}`;
+    return [
+      `  ${store.name}, of ${formatMoment(new Date(snapshot.time))} (${from}): ${sentence}.`,
+      ...steps.map(({ action, subject, detail }) => `    ${VERBS[action].padEnd(9)} ${printable(`${subject}: ${detail}`)}`),
+    ];
+  });
   return ['Plan:', ...items, ...plan.warnings.map((warning) => `note: ${warning}`)];
 }
 

@@ -112,7 +112,7 @@ async function destroy({ session, teller, folder, server }: Scene): Promise<void
 
 async function bringBack({ session, teller }: Scene, stack: Stack, repository: Repository): Promise<readonly StoreRestore[]> {
   teller.heading('Restore');
-  const plan = await planRestore({ stack, stores: stack.stores, repository });
+  const plan = await planRestore({ stack, stores: stack.stores, repository }, session.context);
   const restored = await executeRestore(plan, repository, session.context);
   session.progress.clear();
   for (const { store, report, seconds } of restored) {

@@ -59,7 +59,7 @@ export function adaptStatement(statement: string, owner: string | undefined, pla
     const other = stand(role, owner, plan);
     if (other === undefined) {
       // What a role is not granted that the user does without is what was asked for.
-      if (choices.roles !== 'skip' || target.roles.has(role.name)) lose(`${role.name} is not on the target, or ${target.me} may not act as it`, role.use !== 'policy');
+      if (choices.roles !== 'skip' || target.roles.has(role.name) || role.use === 'policy') lose(`${role.name} is not on the target, or ${target.me} may not act as it`, role.use !== 'policy');
       return undefined;
     }
     others.set(role, other);

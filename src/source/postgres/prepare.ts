@@ -2,7 +2,7 @@
 import { HoldfastError } from '../../base/errors.ts';
 import type { Connection } from '../../client/postgres/connection.ts';
 import { readDetail, type DatabaseManifest, type PostgresDetail } from './manifest.ts';
-import type { RestoreJob } from './restore.ts';
+import type { RestoreJob } from './restore-job.ts';
 import { readStored, readStoredGlobals, type StoredDatabase } from './stored.ts';
 import { maintenance } from './swap.ts';
 import { readTarget } from './target-facts.ts';

@@ -49,6 +49,8 @@ export async function proveLargeObjects(connection: Connection, manifest: Databa
 export interface Deviation {
   readonly plan: TargetPlan;
   readonly lost: readonly Lost[];
+  /** Facts of what was there before and may stay. */
+  readonly there?: readonly string[];
 }
 
 /**
@@ -60,8 +62,9 @@ export async function proveCatalog(connection: Connection, before: readonly stri
   const now = normal(await readFacts(connection));
   const sides = deviation === undefined ? { before: normal(before), after: now } : comparable(normal(before), now, deviation.plan);
   const known = explains(deviation?.lost ?? []);
+  const stays = new Set(deviation?.there === undefined ? [] : comparable([], normal(deviation.there), deviation.plan).after);
   const all = compareFacts(sides.before, sides.after);
-  const [missing, surplus] = [all.missing.filter((line) => !known(line)), all.surplus.filter((line) => !known(line))];
+  const [missing, surplus] = [all.missing.filter((line) => !known(line)), all.surplus.filter((line) => !known(line) && !stays.has(line))];
   const equal = missing.length === 0 && surplus.length === 0;
   const named = [...missing.slice(0, 4).map((line) => `missing: ${line}`), ...surplus.slice(0, 4).map((line) => `surplus: ${line}`)];
   const apart = all.missing.length - missing.length;

@@ -13,10 +13,10 @@ import { analyzeDerived, analyzedWithParent } from './analyze.ts';
 import { columnList } from './catalog.ts';
 import { explains } from './expected-facts.ts';
 import { piecesOf, type DatabaseManifest, type TableManifest } from './manifest.ts';
-import { releaseByTable, spelling, type TableStatement } from './post-data.ts';
+import { placements, releaseByTable, spelling, type TableStatement } from './post-data.ts';
 import { proveCatalog, proveConstraints, proveLargeObjects, proveSequences, proveTable } from './prove.ts';
-import type { Built } from './restore.ts';
-import { runEntries } from './run-entries.ts';
+import type { Built } from './restore-job.ts';
+import { runEntries, type Tolerance } from './run-entries.ts';
 import type { SchemaEntry } from './schema-entry.ts';
 import { statementsOf } from './script.ts';
 import { prepareWriting } from './session.ts';
@@ -27,16 +27,20 @@ import { runQueue, type Work } from './work-queue.ts';
 /** Sessions that load and build at once. */
 const PARALLEL = 2;
 
-export interface Rebuild {
+/** Where rows come from. */
+export interface Rows {
   readonly files: SnapshotFiles;
   /** Folder of the database in the snapshot: `/store/database`. */
   readonly folder: string;
+  readonly request: RestoreRequest;
+}
+
+export interface Rebuild extends Rows {
   readonly manifest: DatabaseManifest;
   readonly stored: StoredDatabase;
   readonly plan: TargetPlan;
   /** Is the server of the same major version as the source? */
   readonly sameVersion: boolean;
-  readonly request: RestoreRequest;
 }
 
 /** May the server refuse an object without ending the restore? Only where the plan says that something will be missing. */
@@ -56,21 +60,22 @@ export async function rebuildDatabase(target: PostgresTarget, job: Rebuild): Pro
   const lost = [...before.lost, ...after.lost, ...(await runEntries(leader, before.entries, 'making the schema', tolerant))];
   const { byTable, rest } = releaseEntries(after.entries);
   const proof: ProofLine[] = [];
-  const tables = tolerant ? await thoseThere(leader, manifest.tables, lost) : manifest.tables;
+  const rows = request.only === 'schema' ? { ...manifest, tables: [], sequences: [], largeObjects: [] } : manifest;
+  const tables = tolerant ? await thoseThere(leader, rows.tables, lost) : rows.tables;
   request.step(`Loading ${tables.length} tables of ${manifest.name}`);
   await loadTables(target, { ...job, manifest: { ...manifest, tables } }, byTable, { proof, lost, tolerant, later: await analyzedWithParent(leader) });
   // The script before left its own settings behind.
   await prepareWriting(leader);
-  const values = statementsOf(await text('sequences.sql')).map((sql) => ({ kind: 'SEQUENCE SET', schema: undefined, name: sql, owner: undefined, statements: [sql] }));
+  const values = statementsOf(rows.sequences.length === 0 ? '' : await text('sequences.sql')).map((sql) => ({ kind: 'SEQUENCE SET', schema: undefined, name: sql, owner: undefined, statements: [sql] }));
   lost.push(...(await runEntries(leader, values, 'setting the sequences', tolerant)));
-  if (manifest.largeObjects.length > 0) lost.push(...(await writeLargeObjects(leader, files.read(fromText(`${folder}/large-objects.sql`)), plan)));
+  if (rows.largeObjects.length > 0) lost.push(...(await writeLargeObjects(leader, files.read(fromText(`${folder}/large-objects.sql`)), plan, tolerant)));
   request.step(`Making foreign keys, triggers and policies of ${manifest.name}`);
   lost.push(...(await runEntries(leader, rest, 'making constraints, triggers and privileges', tolerant)));
   await analyzeDerived(leader);
   request.step(`Comparing ${manifest.name} with the manifest`);
   await prepareWriting(leader);
   const facts = parseLines(await text('catalog.json'));
-  proof.push(await proveSequences(leader, manifest, explains(lost)), await proveLargeObjects(leader, manifest));
+  if (request.only !== 'schema') proof.push(await proveSequences(leader, rows, explains(lost)), await proveLargeObjects(leader, rows));
   proof.push(await proveCatalog(leader, facts, job.sameVersion, { plan, lost }), await proveConstraints(leader, facts));
   return { proof, lost };
 }
@@ -78,8 +83,9 @@ export async function rebuildDatabase(target: PostgresTarget, job: Rebuild): Pro
 /** The statements that need only one table, and of every object what has to wait. */
 function releaseEntries(entries: readonly SchemaEntry[]): { byTable: TableStatement[]; rest: SchemaEntry[] } {
   const byTable: TableStatement[] = [];
-  const rest = entries.map((entry) => {
-    const released = releaseByTable(entry.statements);
+  const placing = placements(entries);
+  const rest = entries.map((entry, index) => {
+    const released = releaseByTable(entry.statements, placing[index]);
     byTable.push(...released.byTable);
     return { ...entry, statements: released.rest };
   });
@@ -158,7 +164,7 @@ function build({ table, sql, exclusive, steps }: TableStatement, loaded: boolean
  * A table that was emptied in the same transaction is loaded frozen: no second write of every row later by VACUUM. A table
  * of an extension may hold rows that came with the extension; it keeps them. `begun`: within the transaction that is open; `name`: another name.
  */
-export async function loadTable(connection: Connection, table: TableManifest, job: Rebuild, how: { readonly begun: boolean; readonly name?: { readonly schema: string; readonly name: string } | undefined } = { begun: false }): Promise<void> {
+export async function loadTable(connection: Connection, table: TableManifest, job: Rows, how: { readonly begun: boolean; readonly name?: { readonly schema: string; readonly name: string } | undefined } = { begun: false }): Promise<void> {
   const { schema, name: plain } = how.name ?? table;
   const name = qualified(schema, plain);
   const doing = `loading the table ${schema}.${plain}`;
@@ -166,23 +172,22 @@ export async function loadTable(connection: Connection, table: TableManifest, jo
   await connection.query(steps.join('; '), doing);
   const sql = `COPY ${name}${columnList(table.columns)} FROM STDIN${table.extension ? '' : ' WITH (FREEZE)'}`;
   // All pieces in the one session: only the transaction that emptied the table may load it frozen, and the rows then stand in their order.
-  await copyIn(connection, sql, doing, guarded(rowsOf(table, job), job.request.signal), (bytes) => job.request.progress(bytes));
+  await copyIn(connection, sql, doing, rowsOf(table, job), (bytes) => job.request.progress(bytes));
   if (!how.begun) await connection.query('COMMIT', doing);
 }
 
-async function* rowsOf(table: TableManifest, { files, folder }: Rebuild): AsyncGenerator<Uint8Array> {
-  for (const { file } of piecesOf(table)) yield* files.read(fromText(`${folder}/data/${file}`));
-}
-
-async function* guarded(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  for await (const piece of pieces) {
-    if (signal.aborted) throw new HoldfastError('interrupted', 'Stopped while tables were loaded. The database that stood there is as it was.');
-    yield piece;
+/** The rows of a table as COPY takes them, from all its pieces. */
+export async function* rowsOf(table: TableManifest, { files, folder, request }: Rows): AsyncGenerator<Uint8Array> {
+  for (const { file } of piecesOf(table)) {
+    for await (const bytes of files.read(fromText(`${folder}/data/${file}`))) {
+      if (request.signal.aborted) throw new HoldfastError('interrupted', 'Stopped while tables were loaded. The database that stood there is as it was.');
+      yield bytes;
+    }
   }
 }
 
 /** Runs `large-objects.sql`: one statement a line, of any length as a whole. */
-async function writeLargeObjects(connection: Connection, pieces: AsyncIterable<Uint8Array>, plan: TargetPlan): Promise<Lost[]> {
+export async function writeLargeObjects(connection: Connection, pieces: AsyncIterable<Uint8Array>, plan: TargetPlan, tolerant: Tolerance): Promise<Lost[]> {
   const doing = 'writing large objects';
   const lost: Lost[] = [];
   let rest: Buffer = Buffer.alloc(0);
@@ -197,7 +202,7 @@ async function writeLargeObjects(connection: Connection, pieces: AsyncIterable<U
       }
       const entry = { kind: 'LARGE OBJECT', schema: undefined, name: oid, owner: undefined, statements: [] };
       const adapted = plan.choices.privileges === false && line.startsWith('GRANT') ? undefined : adaptStatement(line.replace(/;$/, ''), undefined, plan, (because) => lost.push({ entry, because }));
-      if (adapted !== undefined) lost.push(...(await runEntries(connection, [{ ...entry, statements: [adapted] }], doing, isTolerant(plan))));
+      if (adapted !== undefined) lost.push(...(await runEntries(connection, [{ ...entry, statements: [adapted] }], doing, tolerant)));
     }
     rest = rest.subarray(end);
   }

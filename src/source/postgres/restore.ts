@@ -1,28 +1,20 @@
 /** Restores databases: built beside, proven, then swapped in by rename, the old kept. */
-import type { Clock } from '../../base/clock.ts';
 import { HoldfastError, messageOf } from '../../base/errors.ts';
-import type { Connection } from '../../client/postgres/connection.ts';
+import { Connection } from '../../client/postgres/connection.ts';
 import { identifier } from '../../client/postgres/sql-quote.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
-import type { SnapshotFiles } from '../../repository/entry.ts';
-import type { ProofLine, RestoreReport, RestoreRequest, StoreManifest } from '../source.ts';
+import type { ProofLine, RestoreReport } from '../source.ts';
 import { adaptStatement, lostLine, type Lost } from './adapt.ts';
+import { emptyAgain, refuseNotEmpty } from './empty-database.ts';
 import { createDatabaseSql, databasePropertiesSql, withLocale } from './database.ts';
 import { makeRoles } from './make-roles.ts';
 import { readDetail } from './manifest.ts';
 import { prepare, type Prepared } from './prepare.ts';
 import { rebuildDatabase, type Rebuild } from './rebuild.ts';
+import type { Built, RestoreJob } from './restore-job.ts';
 import { runEntries } from './run-entries.ts';
 import type { StoredDatabase } from './stored.ts';
 import { databaseExists, nameBeside, stamp, swapDatabases, type Swap } from './swap.ts';
-
-export interface RestoreJob {
-  readonly server: PostgresTarget;
-  readonly clock: Clock;
-  readonly files: SnapshotFiles;
-  readonly manifest: StoreManifest;
-  readonly request: RestoreRequest;
-}
 
 /** Where each database of the snapshot goes. Throws `usage`, `missing-on-target`, `target-exists`. */
 export async function prepareDatabases(job: RestoreJob): Promise<Prepared> {
@@ -32,8 +24,10 @@ export async function prepareDatabases(job: RestoreJob): Promise<Prepared> {
     throw new HoldfastError('usage', `The snapshot holds ${detail.databases.length} databases, which cannot all go into ${into}.`);
   }
   await using stack = new AsyncDisposableStack();
-  const prepared = stack.use(await prepare(job, 'create', detail.databases, into === undefined ? detail.databases.map(({ name }) => name) : [into]));
-  if (into !== undefined && (await databaseExists(prepared.admin, into))) {
+  const { intoExisting = false } = job.request;
+  const prepared = stack.use(await prepare(job, intoExisting ? 'existing' : 'create', detail.databases, into === undefined ? detail.databases.map(({ name }) => name) : [into]));
+  if (intoExisting && into !== undefined) await refuseNotEmpty(prepared.admin, { ...job.server, database: into });
+  if (!intoExisting && into !== undefined && (await databaseExists(prepared.admin, into))) {
     throw new HoldfastError('target-exists', `The database ${into} exists already.`, { hint: 'Name one that does not exist, or drop it first.' });
   }
   const kept = stack.move();
@@ -43,6 +37,7 @@ export async function prepareDatabases(job: RestoreJob): Promise<Prepared> {
 export async function restoreDatabases(job: RestoreJob): Promise<RestoreReport> {
   const { server, clock, request } = job;
   await using prepared = await prepareDatabases(job);
+  if (request.intoExisting === true) return await fillExisting(job, prepared);
   const { admin, databases } = prepared;
   const at = stamp(clock.now());
   const names = databases.map(({ manifest }) => request.into ?? manifest.name);
@@ -70,7 +65,40 @@ export async function restoreDatabases(job: RestoreJob): Promise<RestoreReport> 
     });
   });
   const kept = swaps.flatMap(({ keep }) => keep ?? []);
-  return { target: names.join(', '), ...(kept.length === 0 ? {} : { kept: kept.join(', ') }), counts: job.manifest.counts, proof: [...proof, ...lost] };
+  return { target: names.join(', '), ...(kept.length === 0 ? {} : { kept: kept.join(', ') }), counts: countsOf(job), proof: [...proof, ...lost] };
+}
+
+function countsOf({ manifest, request }: RestoreJob): RestoreReport['counts'] {
+  const { databases = 1 } = manifest.counts;
+  return request.only === 'schema' ? { databases } : manifest.counts;
+}
+
+/** Into a database that was empty: there is nothing to swap, and a failure empties it again. */
+async function fillExisting(job: RestoreJob, prepared: Prepared): Promise<RestoreReport> {
+  const name = job.request.into ?? '';
+  const [database] = prepared.databases;
+  if (database === undefined) throw new HoldfastError('internal', 'no database was prepared');
+  const target = { ...job.server, database: name };
+  const roles = await makeRoles(prepared.admin, prepared.plan);
+  try {
+    const built = await rebuildDatabase(target, rebuildOf(prepared, job, database));
+    const [proof, lost] = [built.proof, [...built.lost]];
+    refuseUnproven(proof, []);
+    await renameSchemas(target, job);
+    lost.push(...(await setProperties(prepared, database, name, false)));
+    return { target: name, counts: countsOf(job), proof: [...proof, ...roles, ...lost.map((one) => lostLine(one))] };
+  } catch (error) {
+    await emptyAgain(target);
+    throw error;
+  }
+}
+
+/** After the proof, which compares with the names of the backup. Bodies of functions are text, and stay as they were written. */
+async function renameSchemas(target: PostgresTarget, { request: { schemas } }: RestoreJob): Promise<void> {
+  if (schemas === undefined) return;
+  await Connection.with(target, async (connection) => {
+    for (const [from, to] of Object.entries(schemas)) await connection.query(`ALTER SCHEMA ${identifier(from)} RENAME TO ${identifier(to)}`, `renaming the schema ${from}`);
+  });
 }
 
 /** Throws `restore-unproven` when a line is not equal. */
@@ -83,16 +111,12 @@ export function refuseUnproven(proof: readonly ProofLine[], beside: readonly str
   });
 }
 
-export interface Built {
-  readonly proof: readonly ProofLine[];
-  readonly lost: readonly Lost[];
-}
-
 async function buildBeside(prepared: Prepared, job: RestoreJob, database: StoredDatabase, name: string): Promise<Built> {
   const { admin } = prepared;
   await createBeside(prepared, database, name);
   try {
     const built = await rebuildDatabase({ ...job.server, database: name }, rebuildOf(prepared, job, database));
+    await renameSchemas({ ...job.server, database: name }, job);
     const proof = built.proof.map((line) => (prepared.databases.length === 1 ? line : { ...line, subject: `${database.manifest.name} ${line.subject}` }));
     return { proof, lost: [...built.lost, ...(await setProperties(prepared, database, name))] };
   } catch (error) {
@@ -114,11 +138,12 @@ export async function createBeside({ admin, plan }: Prepared, { properties }: St
   await admin.query(createDatabaseSql(name, withLocale(properties, plan.choices.locale), plan.target.major), `creating ${name}`);
 }
 
-/** Owner, privileges and settings of the database itself. */
-export async function setProperties({ admin, plan }: Prepared, { properties }: StoredDatabase, name: string): Promise<Lost[]> {
+/** Owner, privileges and settings of the database itself; of one that was there before only the settings. */
+async function setProperties({ admin, plan }: Prepared, { properties }: StoredDatabase, name: string, made = true): Promise<Lost[]> {
   const lost: Lost[] = [];
   const entry = { kind: 'DATABASE', schema: undefined, name: properties.name, owner: properties.owner, statements: [] };
-  const statements = databasePropertiesSql(name, properties).filter((sql) => plan.choices.privileges !== false || !/^(?:GRANT|REVOKE) /.test(sql));
+  const wanted = (sql: string): boolean => (made ? plan.choices.privileges !== false || !/^(?:GRANT|REVOKE) /.test(sql) : /^ALTER (?:DATABASE|ROLE) .* SET /s.test(sql));
+  const statements = databasePropertiesSql(name, properties).filter(wanted);
   const adapted = statements.flatMap((sql) => adaptStatement(sql, properties.owner, plan, (because) => lost.push({ entry, because })) ?? []);
   const alone = adapted.map((sql) => ({ ...entry, statements: [sql] }));
   return [...lost, ...(await runEntries(admin, alone, 'setting the properties of the database', !plan.target.superuser))];

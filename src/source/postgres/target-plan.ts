@@ -58,6 +58,8 @@ export function planTarget(target: TargetFacts, globals: Globals, needs: readonl
   const there = (role: string): boolean => target.roles.has(role) || made.has(role);
   const owner = (role: string): string => {
     const wanted = mapped(role);
+    // pg_database_owner and its like: what they own is made with the database.
+    if (wanted.startsWith('pg_')) return wanted;
     if (choices.owners === false || !there(wanted)) return target.me;
     return target.superuser || made.has(wanted) || target.roles.get(wanted)?.member === true ? wanted : target.me;
   };
