@@ -16,8 +16,11 @@ import type { Storage } from '../storage/storage.ts';
 
 export async function sourceOf(store: Store, clock: Clock): Promise<Source> {
   if (store.kind === 'directory') return openSource({ kind: 'directory', path: store.path, exclude: store.exclude }, clock);
-  if (store.kind === 'cluster') throw new HoldfastError('internal', 'physical stores cannot be opened yet');
   const password = store.password === undefined ? undefined : await resolveSecret(store.password);
+  if (store.kind === 'cluster') {
+    const { url, directory, programs, checkpoint, maxRate } = store;
+    return openSource({ kind: 'cluster', url, password, directory, programs, checkpoint, maxRate }, clock);
+  }
   return openSource({ kind: 'postgres', url: store.url, password, databases: store.databases, globals: store.globals }, clock);
 }
 

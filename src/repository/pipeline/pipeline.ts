@@ -148,7 +148,8 @@ export class Pipeline implements AsyncDisposable {
     const { number, content } = this.#files.add(subject);
     this.#startSavers(0);
     const chunks = new StreamChunks(this.#slots, this.#shared.memory, number, this.failed);
-    const close = async (): Promise<void> => await this.settled(chunks.end());
+    let closed: Promise<void> | undefined;
+    const close = (): Promise<void> => (closed ??= this.settled(chunks.end()));
     return {
       sink: {
         write: (bytes) => {

@@ -1,0 +1,107 @@
+/** Takes a base backup: a whole server, with the write-ahead log that makes it consistent. */
+import type { Clock } from '../../base/clock.ts';
+import { HoldfastError } from '../../base/errors.ts';
+import { fromText } from '../../base/raw-name.ts';
+import type { Connection } from '../../client/postgres/connection.ts';
+import { encodeBackupManifest, parseBackupManifest, type BackupManifest } from '../../client/postgres/replication/backup-manifest.ts';
+import { baseBackup, type BaseBackupEnd } from '../../client/postgres/replication/base-backup.ts';
+import { formatLsn } from '../../client/postgres/replication/lsn.ts';
+import type { ServerIdentity } from '../../client/postgres/replication/session.ts';
+import type { PostgresTarget } from '../../client/postgres/target.ts';
+import type { EntryFeed, FedDirectoryEntry } from '../../repository/entry.ts';
+import { folder, plainMetadata } from '../postgres/entries.ts';
+import type { Capture, CaptureContext, StoreManifest } from '../source.ts';
+import { readCatalogFacts, readServerFacts, type CatalogFacts, type ServerFacts } from './facts.ts';
+import { BACKUP_MANIFEST, DATA_FOLDER, type ClusterDetail } from './manifest.ts';
+import { Receiver } from './receive.ts';
+import { proveReceived } from './received-proof.ts';
+import { openSession } from './session.ts';
+
+export interface CaptureOptions {
+  readonly target: PostgresTarget;
+  readonly checkpoint: 'fast' | 'spread';
+  /** Bytes per second. */
+  readonly maxRate: number | undefined;
+  readonly clock: Clock;
+}
+
+interface Taken {
+  readonly receiver: Receiver;
+  readonly end: BaseBackupEnd;
+  readonly stoppedAt: Date;
+}
+
+export async function captureCluster(options: CaptureOptions, context: CaptureContext): Promise<Capture> {
+  const { clock, target } = options;
+  await using stack = new AsyncDisposableStack();
+  const { connection, server } = await openSession(target);
+  stack.use(connection);
+  context.signal.addEventListener('abort', () => connection.destroy(), { once: true });
+  const facts = await readServerFacts(connection);
+  const catalog = await readCatalogFacts(target);
+  const name = fromText(context.store);
+  let taken: Taken | undefined;
+  const feed = async (into: EntryFeed): Promise<void> => {
+    taken = await take({ connection, server, options, context }, into);
+  };
+  const lifetime = stack.move();
+  const metadata = plainMetadata(clock);
+  const store: FedDirectoryEntry = { type: 'fed-dir', name, metadata: { ...metadata, mode: 0o040700 }, feed };
+  return {
+    paths: [`/${name}`],
+    root: folder('', metadata, [store]),
+    parallel: 1,
+    manifest: () => {
+      if (taken === undefined) throw new HoldfastError('source-failed', 'the base backup did not come to its end');
+      return Promise.resolve(manifestOf(taken, { server, facts, catalog, context }));
+    },
+    [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
+  };
+}
+
+interface Job {
+  readonly connection: Connection;
+  readonly server: ServerIdentity;
+  readonly options: CaptureOptions;
+  readonly context: CaptureContext;
+}
+
+async function take({ connection, server, options, context }: Job, into: EntryFeed): Promise<Taken> {
+  const { major, systemId } = server;
+  const { checkpoint, maxRate, clock } = options;
+  const receiver = new Receiver(into, context.startedAt);
+  context.step(checkpoint === 'fast' ? 'reading the whole server' : 'waiting for the next checkpoint of the server, then reading it whole');
+  const end = await baseBackup(connection, { major, label: `holdfast ${context.store}`, checkpoint, maxRate }, receiver);
+  const bytes = receiver.manifestBytes;
+  const manifest = major < 13 ? ownManifest(receiver, end) : bytes;
+  proveReceived(parseBackupManifest(manifest), receiver.files, systemId);
+  receiver.addOwn(`${DATA_FOLDER}/${BACKUP_MANIFEST}`, manifest);
+  return { receiver, end, stoppedAt: clock.now() };
+}
+
+/** Servers before 13 write none. */
+function ownManifest(receiver: Receiver, end: BaseBackupEnd): Buffer {
+  const files: BackupManifest['files'] = [...receiver.files].filter(([path]) => !path.startsWith('pg_wal/')).map(([path, { size, crc32c, mtime }]) => ({
+    path, size, modified: `${new Date(mtime * 1000).toISOString().slice(0, 19).replace('T', ' ')} GMT`, algorithm: 'CRC32C', checksum: crc32c,
+  }));
+  const walRanges = receiver.start === undefined ? [] : [{ timeline: end.timeline, start: formatLsn(receiver.start.lsn), end: formatLsn(end.lsn) }];
+  return encodeBackupManifest({ version: 1, systemId: undefined, files, walRanges });
+}
+
+function manifestOf({ receiver, end, stoppedAt }: Taken, known: { readonly server: ServerIdentity; readonly facts: ServerFacts; readonly catalog: CatalogFacts; readonly context: CaptureContext }): StoreManifest {
+  const { server, facts, catalog, context } = known;
+  const { start } = receiver;
+  if (start === undefined) throw new HoldfastError('source-failed', 'the server did not say where the backup begins');
+  const tablespaces = start.tablespaces.flatMap(({ oid, location }) => {
+    const name = catalog.tablespaces.get(oid ?? '');
+    return oid === undefined ? [] : [{ oid, location, ...(name === undefined ? {} : { name }) }];
+  });
+  const detail: ClusterDetail = {
+    store: context.store, systemId: server.systemId, server: server.version, timeline: start.timeline, startLsn: formatLsn(start.lsn), endLsn: formatLsn(end.lsn), endTimeline: end.timeline,
+    startedAt: context.startedAt.toISOString(), stoppedAt: stoppedAt.toISOString(), segmentBytes: server.segmentBytes, blockBytes: facts.blockBytes, dataChecksums: facts.dataChecksums,
+    standby: /^BACKUP FROM: standby$/m.test(receiver.label), ...(facts.dataDirectory === undefined ? {} : { dataDirectory: facts.dataDirectory }),
+    settings: facts.settings, tablespaces, databases: [...catalog.databases],
+  };
+  const { files, folders, others, bytes } = receiver.counts;
+  return { kind: 'cluster', moment: stoppedAt.toISOString(), consistency: 'transactional', counts: { databases: catalog.databases.length, files, folders, others, bytes }, problems: [], leftOut: [], detail };
+}

@@ -1,0 +1,104 @@
+/**
+ * A base backup out of a snapshot into a folder that a server can be started on. Links to tablespaces lead to where these were put, never to
+ * where the server that was backed up has them: it may be alive on this very host.
+ */
+import { readlink, rm, stat, symlink } from 'node:fs/promises';
+import * as path from 'node:path';
+import { HoldfastError } from '../../base/errors.ts';
+import { putInPlace, syncFolder } from '../../base/file.ts';
+import { fromText } from '../../base/raw-name.ts';
+import type { Identity } from '../../client/postgres/programs.ts';
+import type { ExtractReport, Problem, SnapshotFiles } from '../../repository/entry.ts';
+import { DATA_FOLDER, TABLESPACES_FOLDER, type ClusterDetail, type TablespaceManifest } from './manifest.ts';
+import { giveTree } from './ownership.ts';
+
+export interface ExtractBaseOptions {
+  readonly files: SnapshotFiles;
+  readonly detail: ClusterDetail;
+  /** The new data directory: absolute, and not there yet. */
+  readonly data: string;
+  /** A folder for each tablespace, by its OID; the others go to `DATA-tablespaces/NAME`. */
+  readonly tablespaces?: Readonly<Record<string, string>> | undefined;
+  /** The user that the server will run as; undefined: owners stay as they were. */
+  readonly owner?: Identity | undefined;
+  readonly signal: AbortSignal;
+  step(sentence: string): void;
+  progress(bytes: number): void;
+  /** Changes what was built before it gets its name: `building` is the data directory until then. */
+  finish?(building: string): Promise<void>;
+}
+
+export interface ExtractedBase {
+  readonly data: string;
+  readonly tablespaces: readonly { readonly oid: string; readonly path: string }[];
+  readonly counts: Readonly<Record<string, number>>;
+  /** What could not be given back as it was, such as owners without privilege. */
+  readonly problems: readonly Problem[];
+}
+
+/** Throws `target-exists`, `target-failed`, `target-full`, `restore-unproven`, `repository-damaged`; nothing is left of it then. */
+export async function extractBase(options: ExtractBaseOptions): Promise<ExtractedBase> {
+  const { files, detail, data, signal, progress } = options;
+  const places = apart(detail).map((space) => ({ oid: space.oid, path: options.tablespaces?.[space.oid] ?? path.join(`${data}-tablespaces`, fileNameOf(space)) }));
+  for (const place of [data, ...places.map((space) => space.path)]) await refuseExisting(place);
+  const building = `${data}.holdfast-new`;
+  await refuseExisting(building);
+  const made: string[] = [];
+  try {
+    const reports: ExtractReport[] = [];
+    const extract = async (from: string, to: string): Promise<void> => {
+      made.push(to);
+      reports.push(await files.extract(fromText(`/${detail.store}/${from}`), fromText(to), { signal, progress }));
+      if (options.owner !== undefined) await giveTree(to, options.owner);
+    };
+    options.step(`restoring the data directory to ${data}`);
+    await extract(DATA_FOLDER, building);
+    for (const { oid, path: to } of places) {
+      options.step(`restoring the tablespace ${oid} to ${to}`);
+      await extract(`${TABLESPACES_FOLDER}/${oid}`, to);
+      await relink(path.join(building, 'pg_tblspc', oid), to);
+    }
+    await options.finish?.(building);
+    if (options.owner !== undefined) await giveTree(building, options.owner);
+    await syncFolder(building);
+    await putInPlace(building, data);
+    const told = reports.flatMap(({ problems }) => problems).filter(({ kind }) => options.owner === undefined || kind !== 'changed');
+    return { data, tablespaces: places, counts: sum(reports), problems: told.map((problem) => ({ ...problem, subject: problem.subject.replace(building, data) })) };
+  } catch (error) {
+    for (const place of made) await rm(place, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Tablespaces within the data directory come with it. */
+function apart(detail: ClusterDetail): readonly TablespaceManifest[] {
+  return detail.tablespaces.filter(({ location }) => location.startsWith('/'));
+}
+
+/** A name that is safe as that of a folder, else the OID. */
+function fileNameOf({ oid, name }: TablespaceManifest): string {
+  return name !== undefined && /^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$/.test(name) ? name : oid;
+}
+
+async function refuseExisting(place: string): Promise<void> {
+  const there = await stat(place).then(() => true, () => false);
+  if (there) throw new HoldfastError('target-exists', `${place} exists already; nothing was overwritten`, { hint: 'Restore to a folder that does not exist yet, or remove it first.' });
+}
+
+async function relink(link: string, target: string): Promise<void> {
+  // Only what the backup has as a link is replaced.
+  await readlink(link);
+  await rm(link);
+  await symlink(target, link);
+}
+
+function sum(reports: readonly ExtractReport[]): Record<string, number> {
+  const total = { files: 0, folders: 0, others: 0, bytes: 0 };
+  for (const { files, folders, others, bytes } of reports) {
+    total.files += files;
+    total.folders += folders;
+    total.others += others;
+    total.bytes += bytes;
+  }
+  return total;
+}
