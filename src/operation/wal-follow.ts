@@ -4,27 +4,22 @@
  * durable and of nothing else.
  */
 import { sleep } from '../base/clock.ts';
-import { HoldfastError, isHoldfastError, messageOf } from '../base/errors.ts';
+import { isHoldfastError, type HoldfastError } from '../base/errors.ts';
 import type { Connection } from '../client/postgres/connection.ts';
 import { formatLsn, type Lsn } from '../client/postgres/replication/lsn.ts';
-import { ReceivedLog } from '../client/postgres/replication/segment.ts';
-import { connectReplication, createSlot, dropSlot, identify, readHistory, readSlot, type ServerIdentity } from '../client/postgres/replication/session.ts';
-import type { PostgresTarget } from '../client/postgres/target.ts';
-import { judgeSlot, slotLost, type SlotLevel } from '../policy/wal-slot.ts';
+import type { ReceivedLog } from '../client/postgres/replication/segment.ts';
+import { connectReplication, identify, readHistory, type ServerIdentity } from '../client/postgres/replication/session.ts';
+import { parseHistory } from '../policy/wal-map.ts';
 import { chooseStart, type StartDecision } from '../policy/wal-start.ts';
-import { parseHistory, rangesOf, type StoredSegment } from '../policy/wal-map.ts';
-import type { Repository } from '../repository/repository.ts';
 import type { WalCoverage } from '../source/cluster/wal-archive.ts';
-import type { ClusterStore } from '../stack/stack.ts';
 import type { Context } from './context.ts';
+import { beginFollowing, type FollowOptions } from './wal-begin.ts';
 import type { WalEvent } from './wal-event.ts';
-import { readWal, type StoredWal } from './wal-read.ts';
 import { WalReception } from './wal-receive.ts';
-import { WalStore } from './wal-store.ts';
+import { SlotWatcher } from './wal-slot-watch.ts';
+import type { WalStore } from './wal-store.ts';
 import { TransactionTimes } from './wal-times.ts';
-import { ServerWatch, type ServerLook } from './wal-watch.ts';
 
-const WATCH_MS = 30_000;
 const STATUS_MS = 10_000;
 /** So often a quiet server is written down as quiet. */
 const COVER_MS = 60_000;
@@ -33,19 +28,6 @@ const FULL_BYTES = 32 << 20;
 const MOST_WAIT_MS = 30_000;
 /** A server that wants to stop waits for us; when nothing can be stored for so long we let it go. */
 const PATIENCE_MS = 20_000;
-
-export interface FollowOptions {
-  readonly stack: string;
-  readonly store: ClusterStore;
-  readonly target: PostgresTarget;
-  readonly repository: Repository;
-  /** End when all is stored that the server had at the beginning. */
-  readonly once: boolean;
-  /** End when all up to here is stored. */
-  readonly until: Lsn | undefined;
-  /** Begin anew where log is missing. */
-  readonly newSlot: boolean;
-}
 
 export interface FollowReport {
   readonly timeline: number;
@@ -61,7 +43,7 @@ export interface FollowReport {
 class Follower {
   readonly #options: FollowOptions;
   readonly #context: Context;
-  readonly #watch: ServerWatch;
+  readonly #watcher: SlotWatcher;
   #server: ServerIdentity | undefined;
   #archive: WalStore | undefined;
   #log: ReceivedLog | undefined;
@@ -77,11 +59,8 @@ class Follower {
   #urgentMs: number | undefined;
   #covered: WalCoverage | undefined;
   #coveredMs = -Infinity;
-  #proving: ServerLook | undefined;
-  #synchronous = false;
-  #level: SlotLevel = 'well';
-  #lag: number | undefined;
   #failure: unknown;
+  #givenUp = false;
   readonly #end = new AbortController();
   #wake: () => void = () => undefined;
   readonly #counts = { bytes: 0, added: 0, flushes: 0 };
@@ -90,17 +69,24 @@ class Follower {
     this.#options = options;
     this.#context = context;
     this.#goal = options.until;
-    this.#watch = new ServerWatch(options.target, options.store.wal.slot);
+    this.#watcher = new SlotWatcher(options, {
+      tell: (event) => this.#tell(event),
+      cut: () => {
+        this.#givenUp = true;
+        this.#connection?.destroy();
+      },
+      fail: (error) => this.#fail(error),
+    }, context.clock);
   }
 
   async run(): Promise<FollowReport> {
     const { signal } = this.#context;
-    await using _watch = this.#watch;
+    await using _watcher = this.#watcher;
     const stop = (): void => this.#finish();
     signal.addEventListener('abort', stop, { once: true });
     const status = setInterval(() => this.#tick(), STATUS_MS / 10);
     const storing = this.#storing();
-    const watching = this.#watching();
+    const watching = this.#watcher.run(this.#end.signal);
     try {
       if (signal.aborted) this.#finish();
       await this.#receiving();
@@ -141,15 +127,16 @@ class Follower {
   /** Connects again and again, until the end or an error that does not pass. */
   async #receiving(): Promise<void> {
     for (let wait = 1000; !this.#end.signal.aborted; wait = Math.min(wait * 2, MOST_WAIT_MS)) {
-      const began = this.#context.clock.elapsedMs();
+      const before = this.#counts.flushes;
       try {
         await this.#session();
         return;
       } catch (error) {
-        if (this.#failure !== undefined || this.#end.signal.aborted) return;
-        if (!passes(error) || this.#server === undefined && !isHoldfastError(error, 'storage-failed', 'repository-locked') && this.#options.once) throw error;
-        // One that lived for a while begins anew with short pauses.
-        if (this.#context.clock.elapsedMs() - began > MOST_WAIT_MS) wait = 1000;
+        if (this.#failure !== undefined || this.#givenUp || this.#end.signal.aborted) return;
+        // Who asks for what is there now does not want to wait for a server that is not.
+        if (!passes(error) || (this.#options.once && this.#server === undefined)) throw error;
+        // One that got somewhere begins anew with short pauses.
+        if (this.#counts.flushes > before) wait = 1000;
         this.#tell({ kind: 'retry', code: error.code, sentence: error.message, waitMs: wait });
         this.#wake();
         await this.#pause(wait);
@@ -188,6 +175,7 @@ class Follower {
     });
     this.#reception = reception;
     this.#connection = connection;
+    this.#watcher.connected();
     try {
       if (this.#end.signal.aborted) return;
       this.#wake();
@@ -202,25 +190,22 @@ class Follower {
   async #begin(connection: Connection, server: ServerIdentity): Promise<{ readonly log: ReceivedLog; readonly start: StartDecision }> {
     const known = this.#server;
     const log = this.#log;
-    const { store } = this.#options;
     const history = await readHistory(connection, server.timeline);
     const entries = parseHistory(history?.toString('utf8') ?? '');
     if (known !== undefined && log !== undefined) {
       const stored = { systemId: known.systemId, timeline: log.timeline, end: log.end };
-      const start = chooseStart({ store: store.name, server, history: entries, stored, restart: undefined, anew: false });
+      const start = chooseStart({ store: this.#options.store.name, server, history: entries, stored, restart: undefined, anew: false });
       if (start.timeline !== log.timeline) this.#enter(log, start, history, server.timeline);
       return { log, start };
     }
-    const wal = await readWal(this.#options.repository, this.#options.stack, store.name);
-    const end = newestEnd(wal);
-    const slot = await this.#slot(connection, server);
-    const facts = { store: store.name, server, history: entries, restart: slot.restart };
-    const start = chooseStart({ ...facts, stored: end && { systemId: end.systemId, timeline: end.segment.timeline, end: end.segment.endLsn }, anew: this.#options.newSlot });
-    await this.#open(wal, end?.segment, start, server);
-    if (history !== undefined && !wal.clusters.get(server.systemId)?.histories.some(({ timeline }) => timeline === server.timeline)) this.#histories.set(server.timeline, history);
+    const begun = await beginFollowing({ ...this.#options, connection, server, look: () => this.#watcher.view(), history, tell: (event) => this.#tell(event) }, this.#context);
+    this.#log = begun.log;
+    this.#archive = begun.archive;
+    this.#times = begun.times;
+    this.#stored = begun.stored;
+    if (begun.history !== undefined) this.#histories.set(server.timeline, begun.history);
     this.#server = server;
-    if (this.#log === undefined) throw new Error('a follower without a log');
-    return { log: this.#log, start };
+    return begun;
   }
 
   #enter(log: ReceivedLog, { timeline, start }: StartDecision, history: Buffer | undefined, serverTimeline: number): void {
@@ -231,38 +216,6 @@ class Follower {
     if (history !== undefined) this.#histories.set(serverTimeline, history);
   }
 
-  /** Takes up what the repository has: the unfinished segment is sent once more and compared, the one before it is read for its times. */
-  async #open(wal: StoredWal, last: StoredSegment | undefined, start: StartDecision, server: ServerIdentity): Promise<void> {
-    const { repository, stack, store } = this.#options;
-    const archive = new WalStore({ repository, stack, store: store.name, tier: store.tier, server }, this.#context);
-    archive.tidyLater(await repository.snapshots());
-    const log = new ReceivedLog(server.segmentBytes, start.timeline, start.start);
-    const times = new TransactionTimes(server.segmentBytes);
-    const map = wal.clusters.get(server.systemId);
-    const newest = wal.sources.at(-1);
-    if (newest !== undefined) archive.resume(newest.stored, newest.manifest);
-    const before = map?.segments.find(({ timeline, endLsn, whole }) => timeline === start.timeline && whole && endLsn === start.start);
-    if (before !== undefined) times.read(before.startLsn, await wal.segment(before));
-    const open = last !== undefined && !last.whole && last.timeline === start.timeline && last.startLsn === start.start ? last : undefined;
-    if (open !== undefined) log.preload(await wal.segment(open));
-    this.#stored = open?.endLsn ?? (last !== undefined && last.endLsn === start.start ? last.endLsn : 0n);
-    this.#archive = archive;
-    this.#log = log;
-    this.#times = times;
-  }
-
-  async #slot(connection: Connection, server: ServerIdentity): Promise<{ readonly restart: Lsn | undefined }> {
-    const { slot } = this.#options.store.wal;
-    const look = await this.#watch.look().catch(() => undefined);
-    if (look?.slot?.status === 'lost') {
-      if (!this.#options.newSlot) throw slotLost(`the server has given up the replication slot ${slot}: it no longer keeps the log that is needed next`);
-      await dropSlot(connection, slot);
-    }
-    if (await createSlot(connection, slot)) this.#tell({ kind: 'note', sentence: `made the replication slot ${slot}: from now on the server keeps its log until it is stored here` });
-    const made = look?.slot?.restart ?? (await this.#watch.look().catch(() => undefined))?.slot?.restart;
-    return { restart: made ?? (await readSlot(connection, slot, server.major))?.restart };
-  }
-
   // ── storing ──
 
   #isDue(): boolean {
@@ -270,7 +223,7 @@ class Follower {
     if (log === undefined) return false;
     const now = this.#context.clock.elapsedMs();
     if (log.waitingBytes > 0) {
-      if (this.#end.signal.aborted || this.#urgentMs !== undefined || this.#synchronous || log.heldBytes >= FULL_BYTES) return true;
+      if (this.#end.signal.aborted || this.#urgentMs !== undefined || this.#watcher.synchronous || log.heldBytes >= FULL_BYTES) return true;
       if (this.#goal !== undefined && log.end >= this.#goal) return true;
       return this.#oldestMs !== undefined && now - this.#oldestMs >= this.#options.store.wal.flushMs;
     }
@@ -320,7 +273,7 @@ class Follower {
   async #flush(): Promise<void> {
     const [log, archive, server] = [this.#log, this.#archive, this.#server];
     if (log === undefined || archive === undefined || server === undefined) return;
-    const [segments, end, timeline, urgent] = [log.waiting(), log.end, log.timeline, this.#urgentMs];
+    const [segments, bytes, end, timeline, urgent] = [log.waiting(), log.waitingBytes, log.end, log.timeline, this.#urgentMs];
     const histories = new Map(this.#histories);
     const point = this.#provenPoint();
     this.#times ??= new TransactionTimes(server.segmentBytes);
@@ -334,13 +287,13 @@ class Follower {
     if (this.#urgentMs === urgent) this.#urgentMs = undefined;
     if (point !== undefined) this.#covered = point;
     this.#coveredMs = this.#context.clock.elapsedMs();
-    this.#counts.bytes += flushed.bytes;
+    this.#counts.bytes += bytes;
     this.#counts.added += flushed.added;
     this.#counts.flushes++;
     this.#reception?.eased();
     if (flushed.warning !== undefined) this.#tell({ kind: 'warning', sentence: flushed.warning });
     const coveredAt = point === undefined ? undefined : new Date(Number(BigInt(point.atUs) / 1000n)).toISOString();
-    this.#tell({ kind: 'stored', until: formatLsn(end), bytes: flushed.bytes, added: flushed.added, ms: Math.round(flushed.ms), snapshot: flushed.snapshot, coveredAt });
+    this.#tell({ kind: 'stored', until: formatLsn(end), bytes, added: flushed.added, ms: Math.round(flushed.ms), snapshot: flushed.snapshot, coveredAt });
   }
 
   #checkGoal(): boolean {
@@ -352,7 +305,7 @@ class Follower {
 
   /** The latest moment of which we have everything; undefined when it is no news. */
   #provenPoint(): WalCoverage | undefined {
-    const [log, look] = [this.#log, this.#proving];
+    const [log, look] = [this.#log, this.#watcher.seen];
     if (log === undefined || look?.end === undefined || log.end < look.end || this.#reception === undefined) return undefined;
     const atUs = String(look.atUs);
     return this.#covered?.atUs === atUs ? undefined : { timeline: log.timeline, lsn: formatLsn(log.end), atUs };
@@ -367,61 +320,16 @@ class Follower {
     if (now - this.#toldMs < Math.min(STATUS_MS, (this.#server?.senderTimeoutMs || Infinity) / 4)) return;
     this.#toldMs = now;
     this.#reception?.status();
-    if (log !== undefined) this.#tell({ kind: 'position', received: formatLsn(log.end), stored: this.#stored === 0n ? undefined : formatLsn(this.#stored), lagBytes: this.#lag });
+    if (log !== undefined) this.#tell({ kind: 'position', received: formatLsn(log.end), stored: this.#stored === 0n ? undefined : formatLsn(this.#stored), lagBytes: this.#watcher.seen?.slot?.keptBytes });
   }
 
   #toldMs = 0;
-
-  async #watching(): Promise<void> {
-    let unseen = false;
-    while (!this.#end.signal.aborted) {
-      if (this.#server !== undefined) {
-        try {
-          await this.#look();
-          unseen = false;
-        } catch (error) {
-          if (!unseen && !this.#end.signal.aborted) this.#tell({ kind: 'note', sentence: `the slot cannot be watched now: ${messageOf(error)}` });
-          unseen = true;
-        }
-      }
-      await this.#pause(this.#server === undefined ? 100 : WATCH_MS);
-    }
-  }
-
-  async #look(): Promise<void> {
-    const look = await this.#watch.look();
-    const { wal } = this.#options.store;
-    this.#proving = look;
-    this.#synchronous = look.synchronous;
-    if (look.slot === undefined) return;
-    this.#lag = look.slot.keptBytes;
-    const verdict = judgeSlot({ slot: wal.slot, keptBytes: look.slot.keptBytes, limitBytes: wal.limitBytes, status: look.slot.status, serverLimitBytes: look.serverLimitBytes });
-    if (verdict.level !== this.#level && verdict.level !== 'well') this.#tell({ kind: 'warning', sentence: verdict.sentence });
-    this.#level = verdict.level;
-    if (verdict.level === 'lost') return this.#fail(slotLost(verdict.sentence));
-    if (verdict.level === 'too-much') await this.#giveUp(verdict.sentence);
-  }
-
-  /** Drops the slot rather than fill the server's disk. What is in memory is stored first, if it can be. */
-  async #giveUp(sentence: string): Promise<void> {
-    this.#connection?.destroy();
-    await using connection = await connectReplication(this.#options.target);
-    await dropSlot(connection, this.#options.store.wal.slot);
-    this.#fail(slotLost(`${sentence}. The slot was given up, so that the server's disk does not fill`));
-  }
 }
 
 /** Worth another try: what is lost or out of reach may come back. */
 function passes(error: unknown): error is HoldfastError {
   if (!isHoldfastError(error)) return false;
   return error.transient || isHoldfastError(error, 'database-unreachable', 'storage-failed', 'storage-full', 'storage-denied', 'repository-locked', 'lock-lost');
-}
-
-/** The end of the newest stored log: on the highest timeline of the cluster that was stored last. */
-function newestEnd(wal: StoredWal): { readonly systemId: string; readonly segment: StoredSegment } | undefined {
-  const map = wal.newest;
-  const segment = map && rangesOf(map).at(-1)?.segments.at(-1);
-  return map && segment && { systemId: map.systemId, segment };
 }
 
 /** Follows until the signal fires or what was asked for is reached. Throws `foreign-server`, `wal-gap`, `slot-lost` at the first byte. */

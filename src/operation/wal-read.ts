@@ -19,6 +19,8 @@ export interface StoredWal {
   segment(segment: StoredSegment): Promise<Buffer>;
   /** The history file of a timeline; undefined when none is stored, as for the first one. */
   history(systemId: string, timeline: number): Promise<Buffer | undefined>;
+  /** A file that is no segment, by its name (`.history`, `.backup`); undefined when none is stored. */
+  file(name: string): Promise<Buffer | undefined>;
 }
 
 /** Reads the manifests of all snapshots of write-ahead log of a store. Needs a lock, or to bear that a snapshot is replaced meanwhile. */
@@ -42,6 +44,10 @@ export async function readWal(repository: Repository, stack: string, store: stri
     history: async (systemId, timeline) => {
       const found = clusters.get(systemId)?.histories.find((history) => history.timeline === timeline);
       return found && (await bytes(found.snapshot, found.file));
+    },
+    file: async (name) => {
+      const found = sources.findLast(({ manifest }) => manifest.histories.includes(name) || manifest.others?.includes(name) === true);
+      return found && (await bytes(found.snapshot, name));
     },
   };
 }

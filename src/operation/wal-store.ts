@@ -27,6 +27,8 @@ export interface WalStoreOptions {
   readonly store: string;
   readonly tier: string;
   readonly server: { readonly systemId: string; readonly version: string; readonly segmentBytes: number };
+  /** Who writes: windows of the two are kept apart, since both may be at work at once. */
+  readonly window?: 'follow' | 'push';
 }
 
 /** A segment with what wal.json says of it. */
@@ -46,8 +48,7 @@ export interface FlushRequest {
 
 export interface Flushed {
   readonly snapshot: string;
-  /** Bytes of log that were handed in, and what the repository has grown by. */
-  readonly bytes: number;
+  /** Bytes that the repository has grown by. */
   readonly added: number;
   readonly ms: number;
   /** What a person should know of the repository. */
@@ -81,7 +82,7 @@ export class WalStore {
   /** Goes on in the window of this snapshot. */
   resume(snapshot: Snapshot, manifest: WalManifest): void {
     const id = tagValue(snapshot, 'window');
-    if (id === undefined || manifest.systemId !== this.#options.server.systemId) return;
+    if (id === undefined || id.endsWith('-push') !== (this.#options.window === 'push') || manifest.systemId !== this.#options.server.systemId) return;
     this.#window = { id, beganAtMs: beganAt(id) ?? Date.parse(snapshot.time), snapshot: snapshot.id, tree: snapshot.tree, archived: undefined, manifest };
   }
 
@@ -113,14 +114,13 @@ export class WalStore {
     if (window.snapshot !== undefined) this.#replaced.push(window.snapshot);
     Object.assign(window, { snapshot, tree: archived.tree, archived, manifest });
     await this.#tidy();
-    const bytes = request.segments.reduce((sum, { received }) => sum + received.bytes.length, 0);
-    return { snapshot, bytes, added: unchanged ? 0 : archived.dataAddedPacked, ms: clock.elapsedMs() - started, warning };
+    return { snapshot, added: unchanged ? 0 : archived.dataAddedPacked, ms: clock.elapsedMs() - started, warning };
   }
 
   #newWindow(): Window {
     const { store, server } = this.#options;
     const now = this.#context.clock.now();
-    const id = `${now.toISOString().replace(/[-:]/g, '').slice(0, 15)}Z-${randomBytes(3).toString('hex')}`;
+    const id = `${now.toISOString().replace(/[-:]/g, '').slice(0, 15)}Z-${randomBytes(3).toString('hex')}${this.#options.window === 'push' ? '-push' : ''}`;
     const manifest: WalManifest = { format: 1, store, systemId: server.systemId, server: server.version, segmentBytes: server.segmentBytes, segments: [], histories: [], coverage: [] };
     return { id, beganAtMs: now.getTime(), snapshot: undefined, tree: undefined, archived: undefined, manifest };
   }

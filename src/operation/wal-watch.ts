@@ -108,7 +108,8 @@ function toLook(row: LookRow): ServerLook {
       status: row.wal_status ?? undefined, keptBytes: Number(row.kept ?? 0),
     },
     serverLimitBytes: row.keep_size === null || row.keep_size === '-1' ? undefined : parseAmount(row.keep_size),
-    synchronous: row.sync_state === 'sync' || row.sync_state === 'quorum',
+    // `potential` is also one of which nothing is stored yet: somebody may wait for just that.
+    synchronous: row.sync_state !== null && row.sync_state !== 'async',
   };
 }
 

@@ -18,4 +18,19 @@ export function addWal(program: Command): void {
     .option('--until-lsn <lsn>', 'end when all is stored up to this position, as in 16/B374D848')
     .option('--new-slot', 'begin anew where log is missing or the server is another one; makes the slot again. The time in between cannot be restored')
     .action(async (store: string | undefined, options) => await (await import('../wal-follow.ts')).runFollow(store, options));
+  wal
+    .command('push')
+    .summary('store one file of the log: an archive_command')
+    .description("For servers that cannot be followed: archive_command = 'holdfast wal push STORE %p -C DIR'. Ends with 0 only when the file is durable in the repository and was read back; the same file again is no error.")
+    .argument('<store>', 'a physical store of holdfast.yaml')
+    .argument('<path>', 'the file, as the server gives it with %p')
+    .action(async (store: string, path: string, options) => await (await import('../wal-push.ts')).runPush(store, path, options));
+  wal
+    .command('fetch')
+    .summary('give one file of the log back: a restore_command')
+    .description("restore_command = 'holdfast wal fetch STORE %f %p -C DIR'. Ends with 1 only when there is no such file, and with 200 when that cannot be told: recovery then stops instead of ending too early.")
+    .argument('<store>', 'a physical store of holdfast.yaml')
+    .argument('<name>', 'the name of the file, as the server gives it with %f')
+    .argument('<path>', 'where it is to be written, as the server gives it with %p')
+    .action(async (store: string, name: string, path: string, options) => await (await import('../wal-push.ts')).runFetch(store, name, path, options));
 }
