@@ -30,6 +30,7 @@ const HINTS: Readonly<Record<string, string>> = {
   '28P01': 'Check the password; it comes from the configuration, from PGPASSWORD or from the password file (~/.pgpass).',
   '28000': 'The server does not let this user in from here; look at pg_hba.conf and at the user name.',
   '3D000': 'Check the name of the database.',
+  '53200': 'The server has too little room for the locks of so many tables: raise max_locks_per_transaction and restart it.',
   '53300': 'All connection slots of the server are taken; raise max_connections or try later.',
   '57P03': 'The server is starting up or shutting down; try again in a moment.',
   '42501': 'Grant the privilege that is named, or connect as the owner or a superuser.',

@@ -104,9 +104,3 @@ function largeObjectGrants(objects: readonly Lack[], user: string): string[] {
   const body = `DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_catalog.pg_largeobject_metadata LOOP EXECUTE pg_catalog.format('GRANT SELECT ON LARGE OBJECT %s TO %s', o, ${literal(user)}); END LOOP; END`;
   return [`DO ${literal(body)}`];
 }
-
-/** The statements that let this user take physical backups and stream the log; none when it may. */
-export async function missingForReplication(connection: Connection): Promise<readonly string[]> {
-  const rows = await connection.query<{ user: string }>(`SELECT current_user::text AS user FROM pg_catalog.pg_roles WHERE rolname = current_user AND NOT (rolsuper OR rolreplication)`, 'checking the privileges');
-  return rows.map(({ user }) => `ALTER ROLE ${identifier(user)} REPLICATION`);
-}
