@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createDemoDatabase } from '../../src/cli/demo/database.ts';
 import { contentOf, databaseStack, psql } from '../fixture/database-stack.ts';
 import { debianPostgres } from '../fixture/postgres-server.ts';
 import { run } from '../fixture/run.ts';
+import { SMALL_ZOO } from '../fixture/small-zoo.ts';
 
 const PASSPHRASE = 'pass phrase with "quotes" & ünïcode';
 
@@ -12,9 +12,13 @@ interface Exported {
   readonly files: readonly { readonly database: string; readonly file: string; readonly bytes: number; readonly sha256: string }[];
 }
 
-describe('export of the demo database', async () => {
+describe('export of a database', async () => {
   const server = await debianPostgres();
-  const { url } = await createDemoDatabase(server.url);
+  await psql(server.url, 'create database zoo');
+  const url = server.database('zoo');
+  await psql(url, SMALL_ZOO);
+  // Rows of many lengths, in more pieces than are under way at once.
+  await psql(url, "create table app.large as select i, repeat(md5(i::text), 1 + i % 40) as text, i * 1.5 as n from generate_series(1, 60000) i");
   const stack = await databaseStack([`url: ${url}`]);
   const content = await contentOf(url);
   const schema = (await run('pg_dump', ['--schema-only', '--restrict-key=x', url])).stdout;
@@ -68,6 +72,28 @@ describe('export of the demo database', async () => {
 
   it('goes to standard output as plain SQL', async () => {
     await comesBack(`${process.cwd()}/bin/holdfast export db --to -`);
+  });
+
+  it('is an archive that pg_restore reads with parallel workers and section by section', async () => {
+    await psql(url, "select lo_from_bytea(4712, 'a large object'); grant select on large object 4712 to public; comment on large object 4712 is 'mine; yours'");
+    await stack.holdfast('backup');
+    const { files } = JSON.parse((await stack.holdfast('export', 'db', '--to', 'a.dump', '--json')).stdout) as Exported;
+    expect(files[0]?.sha256).toBe(createHash('sha256').update(await readFile(stack.path('a.dump'))).digest('hex'));
+    await psql(server.url, 'create database parallel; create database sections');
+    await run('pg_restore', ['--exit-on-error', '-j2', '-d', server.database('parallel'), stack.path('a.dump')]);
+    for (const section of ['pre-data', 'data', 'post-data']) await run('pg_restore', ['--exit-on-error', `--section=${section}`, '-d', server.database('sections'), stack.path('a.dump')]);
+    const [now, schemaNow] = [await contentOf(url), (await run('pg_dump', ['--schema-only', '--restrict-key=x', url])).stdout];
+    for (const name of ['parallel', 'sections']) {
+      expect(await contentOf(server.database(name))).toBe(now);
+      expect((await run('pg_dump', ['--schema-only', '--restrict-key=x', server.database(name)])).stdout).toBe(schemaNow);
+    }
+    expect(await psql(server.database('parallel'), "select obj_description(4712, 'pg_largeobject'), lo_get(4712)")).toBe(`mine; yours|\\x${Buffer.from('a large object').toString('hex')}\n`);
+    await run('pg_restore', ['--clean', '--if-exists', '--exit-on-error', '-d', server.database('parallel'), stack.path('a.dump')]);
+    expect(await contentOf(server.database('parallel'))).toBe(now);
+    // Encrypted it cannot be patched, and opens all the same.
+    await stack.holdfast('export', 'db', '--to', 'a.dump.gpg', '--passphrase', 'file:passphrase', '--schema-only');
+    await run('bash', ['-o', 'pipefail', '-c', 'gpg --homedir . --batch --quiet --pinentry-mode loopback --passphrase-file passphrase --decrypt a.dump.gpg | pg_restore -l >list'], { cwd: stack.folder });
+    expect(await readFile(stack.path('list'), 'utf8')).not.toContain('TABLE DATA');
   });
 
   it('overwrites nothing, and a passphrase is never taken from the command line', async () => {

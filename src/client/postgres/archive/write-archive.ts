@@ -123,10 +123,15 @@ async function* writePieces(content: AsyncIterable<Uint8Array>, compression: Arc
 
 async function* deflated(content: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   const deflate = createDeflate({ chunkSize: PIECE });
-  const fed = pipeline(Readable.from(content, { objectMode: false }), deflate);
+  const fed = pipeline(Readable.from(copied(content), { objectMode: false }), deflate);
   fed.catch(() => undefined); // it is the iteration that throws it
   for await (const piece of deflate) yield piece as Buffer;
   await fed;
+}
+
+/** Of each piece a copy of its own: its memory may be used again as soon as the next one is asked for, which the stream does early. */
+async function* copied(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of content) yield new Uint8Array(piece);
 }
 
 const OFFSET = 9;
