@@ -18,28 +18,28 @@ export interface RecoverySettings {
 
 const MARK = '# Written by holdfast for the recovery; it goes when the recovery has ended.';
 
-const TARGETS = ['recovery_target', 'recovery_target_time', 'recovery_target_lsn', 'recovery_target_xid', 'recovery_target_name'] as const;
-
 const STALE: ReadonlySet<string> = new Set([
-  ...TARGETS, 'restore_command', 'recovery_target_inclusive', 'recovery_target_timeline', 'recovery_target_action', 'archive_cleanup_command',
+  'recovery_target', 'recovery_target_time', 'recovery_target_lsn', 'recovery_target_xid', 'recovery_target_name', 'restore_command', 'recovery_target_inclusive', 'recovery_target_timeline', 'recovery_target_action', 'archive_cleanup_command',
   'recovery_end_command', 'recovery_min_apply_delay', 'primary_conninfo', 'primary_slot_name', 'promote_trigger_file', 'standby_mode', 'trigger_file',
 ]);
 
 /** `postgresql.auto.conf` for the recovery. */
 export function withRecovery(text: string, { target, timeline }: RecoverySettings): string {
-  const values: Record<(typeof TARGETS)[number], string> = { recovery_target: '', recovery_target_time: '', recovery_target_lsn: '', recovery_target_xid: '', recovery_target_name: '' };
-  if (target.kind === 'time') values.recovery_target_time = serverTime(target.us);
-  if (target.kind === 'lsn') values.recovery_target_lsn = target.text;
-  if (target.kind === 'xid') values.recovery_target_xid = String(target.xid);
   const inclusive = target.kind === 'lsn' ? target.inclusive : true;
   const lines = {
     // All log that is needed lies in pg_wal already; nothing more is to be had from anywhere, which is what an exit code of 1 says.
     restore_command: 'exit 1',
-    // Empty ones, too: two targets are an error, and postgresql.conf may hold another.
-    ...values,
+    // One alone: for the server a second is an error even when it is empty.
+    ...targetLine(target),
     recovery_target_inclusive: inclusive ? 'on' : 'off', recovery_target_timeline: timeline === undefined ? 'current' : String(timeline), recovery_target_action: 'promote',
   };
   return [withoutRecovery(text).replace(/\n*$/, '\n'), `${MARK}\n`, ...Object.entries(lines).map(([name, value]) => `${name} = ${setting(value)}\n`)].join('').replace(/^\n/, '');
+}
+
+function targetLine(target: RecoveryTargetSetting): Readonly<Record<string, string>> {
+  if (target.kind === 'time') return { recovery_target_time: serverTime(target.us) };
+  if (target.kind === 'lsn') return { recovery_target_lsn: target.text };
+  return target.kind === 'xid' ? { recovery_target_xid: String(target.xid) } : {};
 }
 
 /** The same file without settings of a recovery. */

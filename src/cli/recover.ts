@@ -1,0 +1,113 @@
+/** `restore --at` of physical stores: the plan in words, the confirmation, and what came of it. */
+import { readFile } from 'node:fs/promises';
+import * as path from 'node:path';
+import { HoldfastError, messageOf } from '../base/errors.ts';
+import { formatLsn } from '../client/postgres/replication/lsn.ts';
+import type { ClusterRestore, ClusterRestoreOptions } from '../operation/restore-cluster.ts';
+import type { RecoveryPlan } from '../operation/recovery-plan.ts';
+import type { RecoveryTarget } from '../policy/recovery-target.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { ClusterStore, Stack, Store } from '../stack/stack.ts';
+import { confirmInWords } from './confirm.ts';
+import type { RecoveryOptions } from './recovery-options.ts';
+import { formatBytes, formatSeconds, painter, plural, printable, table } from './render/text.ts';
+import type { Session } from './session.ts';
+
+export interface RecoverOptions extends RecoveryOptions {
+  readonly at: string;
+  readonly into?: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+interface Job {
+  readonly session: Session;
+  readonly stack: Stack;
+  readonly repository: Repository;
+  readonly options: RecoverOptions;
+}
+
+/** The physical store of a restore to a point in time. Throws `usage` when others are chosen as well. */
+export function onlyCluster(stores: readonly Store[]): ClusterStore {
+  const [store, second] = stores;
+  if (store?.kind === 'cluster' && second === undefined) return store;
+  const physical = stores.filter(({ kind }) => kind === 'cluster').map(({ name }) => name);
+  throw new HoldfastError('usage', `a physical store is brought to a point in time by itself, and ${stores.length} stores are chosen`, { hint: `Restore ${physical.join(', ')} first, then the others: name them.` });
+}
+
+/** A whole server, into a folder or in place. */
+export async function recover(job: Job, store: ClusterStore): Promise<void> {
+  const { session, options, repository } = job;
+  const [{ restoreCluster, checkTarget }, { freeBytes }] = await Promise.all([import('../operation/restore-cluster.ts'), import('../operation/recovery-plan.ts')]);
+  await using _lock = await repository.lockForReading('files');
+  const plan = await planOf(job, store);
+  const into = options.into === undefined ? undefined : path.resolve(session.folder, options.into);
+  const request: ClusterRestoreOptions = { store, plan, into, unproven: options.unproven ?? false, amcheck: options.amcheck, probes: await probesOf(session, options.probe) };
+  const free = await freeBytes(path.dirname(into ?? store.directory ?? '.'));
+  const lines = await planLines(plan, into === undefined ? `rebuild ${store.name} beside, prove it, then put it in place of ${store.directory ?? 'its data directory'}; what stands there now is kept` : `rebuild ${store.name} as ${into}`, free);
+  if (options.dryRun) return session.answer(planDocument(plan, into, free), lines);
+  await checkTarget(request);
+  if (into === undefined && !options.yes) await confirmInWords(session, lines, job.stack.name);
+  else session.context.emit({ type: 'step', store: store.name, sentence: lastSentence(plan) });
+  const started = session.clock.elapsedMs();
+  const restored = await restoreCluster(request, repository, session.context);
+  const seconds = (session.clock.elapsedMs() - started) / 1000;
+  session.answer({ ...planDocument(plan, into, free), report: restored.report, probes: restored.probes, notes: restored.notes, start: restored.start, seconds }, resultLines(store, plan, restored, seconds));
+}
+
+async function planOf({ session, stack, repository, options }: Job, store: ClusterStore): Promise<RecoveryPlan> {
+  const [{ planRecovery }, { parseWish }] = await Promise.all([import('../operation/recovery-plan.ts'), import('../policy/recovery-wish.ts')]);
+  const { timeline } = options;
+  if (timeline !== undefined && (!Number.isInteger(timeline) || timeline < 1)) throw new HoldfastError('usage', '--timeline must be a whole number', { hint: 'As in --timeline 2; `holdfast wal status` shows which there are.' });
+  const step = (sentence: string): void => session.context.emit({ type: 'step', store: store.name, sentence });
+  return await planRecovery({ stack: stack.name, store: store.name, wish: parseWish(options.at), timeline }, repository, step);
+}
+
+async function probesOf(session: Session, file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  return await readFile(path.resolve(session.folder, file), 'utf8').catch((error: unknown) => {
+    throw new HoldfastError('usage', `the file of --probe cannot be read: ${messageOf(error)}`, { cause: error });
+  });
+}
+
+function lastSentence({ target: { last } }: RecoveryPlan): string {
+  return last === undefined ? 'No transaction ended between the base backup and the target' : `The last transaction in it will be ${last.xid}`;
+}
+
+async function planLines(plan: RecoveryPlan, what: string, free: number): Promise<readonly string[]> {
+  const { describeRecovery } = await import('../operation/recovery-plan.ts');
+  const { describeWish } = await import('../policy/recovery-wish.ts');
+  const room = `room: ${formatBytes(plan.baseBytes + plan.logBytes)} needed, ${formatBytes(free)} free`;
+  return ['Plan:', `  ${plan.store}, at ${printable(describeWish(plan.wish))}: ${printable(what)}.`, ...[...describeRecovery(plan), room].map((line) => `    ${printable(line)}`), ...plan.warnings.map((warning) => `note: ${warning}`)];
+}
+
+function planDocument(plan: RecoveryPlan, into: string | undefined, free: number): object {
+  const { target, base, store, baseBytes, logBytes, warnings, cluster } = plan;
+  const moment = (end: RecoveryTarget['last']): object | undefined => end && { xid: end.xid, kind: end.kind, lsn: formatLsn(end.lsn), time: new Date(Number(end.timeUs / 1000n)).toISOString(), timeUs: String(end.timeUs) };
+  return {
+    store, into, snapshot: base.snapshot.id, systemId: cluster.systemId, timeline: target.timeline, segments: target.regions.map(({ segment }) => segment.file),
+    stop: target.stop.kind, last: moment(target.last), next: moment(target.next), baseBytes, logBytes, freeBytes: free, notes: target.notes, warnings,
+  };
+}
+
+function resultLines(store: ClusterStore, plan: RecoveryPlan, { report, probes, notes, start }: ClusterRestore, seconds: number): readonly string[] {
+  const paint = painter(process.stdout);
+  const { bytes = 0, files = 0 } = report.counts;
+  const proof = report.proof.filter(({ subject }) => subject !== 'files');
+  const head = proof.length === 0 ? paint('yellow', 'restored, not proven:') : paint('green', 'restored');
+  return [
+    `${head} ${store.name} to ${printable(report.target)}: ${plural(files, 'file')} (${formatBytes(bytes)}) and ${plural(plan.target.regions.length, 'file')} of log, in ${formatSeconds(seconds)}.`,
+    ...proof.map(({ subject, detail }) => `  ${printable(`${subject}: ${detail}`)}`),
+    ...(report.kept === undefined ? [] : [`  What stood there before is kept as ${printable(report.kept)}.`]),
+    ...probes.flatMap(({ statement, rows }) => ['', `probe: ${printable(statement.replaceAll(/\s+/g, ' '))}`, ...rowLines(rows)]),
+    ...notes.map((note) => `note: ${printable(note)}`),
+    `Start it with: ${start}`,
+  ];
+}
+
+function rowLines(rows: readonly Readonly<Record<string, unknown>>[]): readonly string[] {
+  const columns = Object.keys(rows[0] ?? {});
+  if (columns.length === 0) return ['  (no rows)'];
+  const text = (value: unknown): string => printable(value === null || value === undefined ? '' : value instanceof Date ? value.toISOString() : typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | boolean));
+  return table(columns.map((title) => ({ title })), rows.slice(0, 50).map((row) => columns.map((name) => text(row[name])))).map((line) => `  ${line}`);
+}
