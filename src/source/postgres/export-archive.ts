@@ -1,10 +1,11 @@
 /** A stored database as an archive of pg_dump's custom format, which pg_restore opens: its own table of contents, and the rows. */
 import { HoldfastError, isHoldfastError } from '../../base/errors.ts';
+import type { Patch } from '../../base/file.ts';
 import { fromText, type RawName } from '../../base/raw-name.ts';
 import { withData, type Archive, type ArchivedObject, type ArchiveLargeObject } from '../../client/postgres/archive/archive.ts';
 import { readToc } from '../../client/postgres/archive/read-toc.ts';
 import type { Toc } from '../../client/postgres/archive/toc.ts';
-import { writeArchive, type Patch } from '../../client/postgres/archive/write-archive.ts';
+import { writeArchive } from '../../client/postgres/archive/write-archive.ts';
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import { provenRows, type SqlExport } from './export-sql.ts';
 import { readObjectScript } from './large-object-script.ts';

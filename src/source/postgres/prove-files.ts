@@ -6,6 +6,7 @@ import { CopyRows } from '../../client/postgres/copy-rows.ts';
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { ProofLine, ProveRequest, StoreManifest } from '../source.ts';
 import { encodeName } from './file-name.ts';
+import { readObjectScript } from './large-object-script.ts';
 import { addFingerprints, piecesOf, readDetail, type DatabaseManifest, type PieceManifest, type PostgresDetail, type TableManifest } from './manifest.ts';
 
 /** Tables that are read at once; two threads unpack. */
@@ -93,32 +94,27 @@ async function attempt(subject: string, prove: () => Promise<ProofLine>): Promis
   try {
     return await prove();
   } catch (error) {
-    if (!isHoldfastError(error, 'repository-damaged', 'path-missing')) throw error;
+    if (!isHoldfastError(error, 'repository-damaged', 'path-missing', 'restore-unproven')) throw error;
     return { subject, equal: false, detail: `cannot be read: ${messageOf(error)}` };
   }
 }
-
-const CREATE = /^SELECT pg_catalog\.lo_create\((\d+)\);$/;
-const PUT = /^SELECT pg_catalog\.lo_put\((\d+), (\d+), '\\x([0-9a-f]*)'\);$/;
 
 interface CountedObject {
   readonly hash: Hash;
   bytes: number;
 }
 
-/** Reads the script that large-object.ts has written, line by line: a line holds at most 512 KiB of an object. */
 async function proveLargeObjects(folder: string, { largeObjects }: DatabaseManifest, files: SnapshotFiles, request: ProveRequest): Promise<ProofLine> {
   const subject = 'large objects';
   const counted = new Map<string, CountedObject>();
-  for await (const line of linesOf(files, fromText(`${folder}/large-objects.sql`), request)) {
-    const oid = CREATE.exec(line)?.[1];
-    if (oid !== undefined) counted.set(oid, { hash: createHash('sha256'), bytes: 0 });
-    const [, put = '', at, hex = ''] = PUT.exec(line) ?? [];
-    const object = counted.get(put);
-    if (at === undefined) continue;
-    if (!object || object.bytes !== Number(at)) return { subject, equal: false, detail: `${put} is written out of order` };
-    object.hash.update(hex, 'hex');
-    object.bytes += hex.length / 2;
+  for await (const line of readObjectScript(files, fromText(`${folder}/large-objects.sql`), request.progress)) {
+    request.signal.throwIfAborted();
+    if (line.kind === 'create') counted.set(line.oid, { hash: createHash('sha256'), bytes: 0 });
+    if (line.kind !== 'put') continue;
+    const object = counted.get(line.oid);
+    if (object === undefined || object.bytes !== line.at) return { subject, equal: false, detail: `${line.oid} is written out of order` };
+    object.hash.update(line.bytes);
+    object.bytes += line.bytes.length;
   }
   const wrong = largeObjects.filter(({ oid, bytes, sha256 }) => {
     const object = counted.get(oid);
@@ -126,17 +122,4 @@ async function proveLargeObjects(folder: string, { largeObjects }: DatabaseManif
   });
   const detail = wrong.length === 0 ? `${largeObjects.length} objects, SHA-256 equal` : `of other content: ${wrong.slice(0, 5).map(({ oid }) => oid).join(', ')}`;
   return { subject, equal: wrong.length === 0 && counted.size === largeObjects.length, detail: counted.size === largeObjects.length ? detail : `${counted.size} instead of ${largeObjects.length}` };
-}
-
-async function* linesOf(files: SnapshotFiles, path: RawName, request: ProveRequest): AsyncGenerator<string> {
-  let rest = '';
-  for await (const piece of files.read(path)) {
-    request.signal.throwIfAborted();
-    request.progress(piece.length);
-    // Of comments only may there be other letters than ASCII; they are passed over.
-    const lines = (rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1')).split('\n');
-    rest = lines.pop() ?? '';
-    yield* lines;
-  }
-  if (rest !== '') yield rest;
 }

@@ -2,10 +2,10 @@
  * Writes a custom-format archive of pg_dump (`-Fc`), which pg_restore 12 and newer open: format 1.14, because all that 1.15 (zstd, lz4) and
  * 1.16 (large objects in groups, kinds of relations) add can be said in it. Format: pg_backup_archiver.c and pg_backup_custom.c of PostgreSQL.
  */
-import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createDeflate } from 'node:zlib';
+import type { Patch } from '../../../base/file.ts';
 import type { Archive, Block } from './archive.ts';
 import { CUSTOM, MAGIC } from './read-toc.ts';
 import { qualifiedAsNeeded } from './name.ts';
@@ -13,12 +13,6 @@ import { SECTIONS, type Toc, type TocEntry } from './toc.ts';
 
 export interface ArchiveOptions {
   readonly compression: 'none' | 'zlib';
-}
-
-/** Bytes that replace those at a position of the archive: where the data of an entry lies, once that is known. */
-export interface Patch {
-  readonly at: number;
-  readonly bytes: Uint8Array;
 }
 
 /** What stands before an offset in an archive. */
@@ -30,7 +24,7 @@ const PIECE = 64 * 1024;
 
 /**
  * The archive as a stream, in which no entry says yet where its data lies, as when pg_dump writes to a pipe: pg_restore then looks for it.
- * Returns what to write over its head, so that it is found at once; `writeArchiveFile` does that. Errors are those of the data.
+ * Returns what to write over its head, so that it is found at once and parallel workers begin anywhere. Errors are those of the data.
  *
  *     const archive = withData(readToc(stored), { tables: [{ schema: 'app', name: 'orders', columns: ['id'], rows: () => files.read(path) }], sequences: [], largeObjects: [] });
  *     await pipeline(Readable.from(writeArchive(archive, { compression: 'zlib' })), createWriteStream('shop.dump'));
@@ -49,21 +43,6 @@ export async function* writeArchive({ toc, blocks }: Archive, { compression }: A
     }
   }
   return patches;
-}
-
-/** The archive as a file of which parallel workers of pg_restore can begin anywhere. `handle` is open for writing and empty; it stays open. */
-export async function writeArchiveFile(handle: Pick<FileHandle, 'write'>, archive: Archive, options: ArchiveOptions): Promise<void> {
-  const pieces = writeArchive(archive, options);
-  let at = 0;
-  for (;;) {
-    const { done, value } = await pieces.next();
-    if (done === true) {
-      for (const patch of value) await handle.write(patch.bytes, 0, patch.bytes.length, patch.at);
-      return;
-    }
-    for (let from = 0; from < value.length; ) from += (await handle.write(value, from, value.length - from, at + from)).bytesWritten;
-    at += value.length;
-  }
 }
 
 function writeHead({ database, serverVersion, dumpVersion, created, entries }: Toc, compression: ArchiveOptions['compression']): { head: Buffer; offsets: Map<number, number> } {
