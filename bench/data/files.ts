@@ -8,13 +8,19 @@ export interface FoundFile {
   readonly bytes: number;
 }
 
-/** All regular files below a folder, in the same order each time. */
+/** All regular files below a folder, in the same order each time. Symbolic links are not followed. */
 export function filesOf(folder: string): FoundFile[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
+  return pathsOf(folder)
     .toSorted((a, b) => (a < b ? -1 : 1))
     .map((path) => ({ path, bytes: statSync(path).size }));
+}
+
+/** Not the recursive `readdirSync`, which follows links to folders. */
+function pathsOf(folder: string): readonly string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? pathsOf(path) : entry.isFile() ? [path] : [];
+  });
 }
 
 /** The bytes of a file, or of all files below a folder. */
