@@ -19,6 +19,7 @@ export interface DatabaseOptions {
   readonly skipExtension?: readonly string[];
   readonly owner: boolean;
   readonly privileges: boolean;
+  readonly tablespaces: boolean;
   readonly locale?: string;
 }
 
@@ -40,6 +41,7 @@ export function addDatabaseOptions(command: Command): Command {
     .addOption(new Option('--skip-extension <name>', 'go without this extension; repeatable').argParser(collect))
     .option('--no-owner', 'the user of the restore owns everything')
     .option('--no-privileges', 'grant nothing')
+    .option('--no-tablespaces', 'store everything where the database is')
     .option('--locale <name>', 'a locale of the target in place of the one of the backup; sort orders may change');
 }
 
@@ -49,7 +51,7 @@ export function databaseRestore(options: DatabaseOptions, stores: readonly Store
   const mapRoles = pairs('--map-role', options.mapRole);
   const schemas = pairs('--schema', options.schema);
   const choices = {
-    ...(mapRoles === undefined ? {} : { mapRoles }), ...(options.roles ? {} : { roles: 'skip' as const }), ...(options.owner ? {} : { owners: false }), ...(options.privileges ? {} : { privileges: false }),
+    ...(mapRoles === undefined ? {} : { mapRoles }), ...(options.roles ? {} : { roles: 'skip' as const }), ...(options.owner ? {} : { owners: false }), ...(options.privileges ? {} : { privileges: false }), ...(options.tablespaces ? {} : { tablespaces: false }),
     ...(options.skipExtension === undefined ? {} : { skipExtensions: options.skipExtension }), ...(options.locale === undefined ? {} : { locale: options.locale }),
   };
   const wish: DatabaseRestore = {

@@ -55,6 +55,24 @@ export interface CaptureContext {
   traffic?(moved: Traffic): void;
 }
 
+export interface EstimateItem {
+  /** A table, or `large objects`. */
+  readonly subject: string;
+  /** Bytes that would come from the server; 0 when it is unchanged. */
+  readonly bytes: number;
+  readonly unchanged: boolean;
+}
+
+/** What a capture would move, found without moving it. */
+export interface Estimate {
+  /** Largest first. */
+  readonly items: readonly EstimateItem[];
+  /** From the server in all: `items`, and what every capture asks for. */
+  readonly bytes: number;
+  /** What the estimate itself has moved. */
+  readonly spent: Traffic;
+}
+
 /** A store that stands still for the backup: a snapshot transaction, a quiesced folder. Disposing it lets the store go. */
 export interface Capture extends AsyncDisposable {
   /** Absolute paths that the snapshot speaks for, as restic records them. */
@@ -78,6 +96,8 @@ export interface RestoreChoices {
   readonly owners?: boolean | undefined;
   /** False: nothing is granted. */
   readonly privileges?: boolean | undefined;
+  /** False: everything is stored where the database is. */
+  readonly tablespaces?: boolean | undefined;
   /** A locale of the target's C library in place of the one of the backup. */
   readonly locale?: string | undefined;
 }
@@ -101,6 +121,8 @@ export interface RestoreRequest {
   readonly into?: string | undefined;
   /** Schemas of a database that get another name: of the backup → restored. */
   readonly schemas?: Readonly<Record<string, string>> | undefined;
+  /** Where tablespaces of a whole server go, by OID or name; absolute. The others go beside the data directory. */
+  readonly tablespaces?: Readonly<Record<string, string>> | undefined;
   /** `into` names a database that exists and is empty: for users that may not make one. */
   readonly intoExisting?: boolean | undefined;
   readonly signal: AbortSignal;
@@ -148,6 +170,8 @@ export interface Source {
   /** Can it be read, with everything that a backup needs? Throws one error that names all that is missing. */
   check(): Promise<void>;
   capture(context: CaptureContext): Promise<Capture>;
+  /** What a capture with this context would move over the network. Only of sources that are read over one. */
+  estimate?(context: CaptureContext): Promise<Estimate>;
   /**
    * Rebuilds the store, or a part, beside what is there; proves it against the manifest; then puts it in place by rename
    * and keeps the old. Throws `restore-unproven` (and puts nothing in place) when a comparison fails.

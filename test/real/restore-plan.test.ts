@@ -77,3 +77,37 @@ describe.each([
     expect((await stack.attempt(['restore', '--yes', '--no-roles', '--into-database', 'given'])).stderr).toContain('is not empty');
   });
 });
+
+/** Extensions and what only superusers make, on Debian's server, which has extensions. */
+const RICH = `create extension hstore; create extension citext; create extension pg_stat_statements;
+create table needs (id int primary key, h hstore, c citext); create table plain (a int primary key references needs, b text); create index on needs using gin (h);
+insert into needs values (1, 'a=>1', 'X'); insert into plain values (1, 'x');
+create function leak(int) returns int language sql immutable leakproof as 'select $1';
+create function hook() returns event_trigger language plpgsql as $$ begin end $$; create event trigger hook on ddl_command_end execute function hook();
+create publication everything for all tables;`;
+
+describe('extensions and what only superusers make', () => {
+  it('are told before the first byte, left out as chosen, and everything else comes back', async () => {
+    await using source = await debianPostgres();
+    await using target = await embeddedPostgres();
+    await psql(source.url, 'create database rich');
+    await psql(source.database('rich'), RICH);
+    await using stack = await databaseStack([`url: ${source.database('rich')}`]);
+    await stack.holdfast('backup');
+    await psql(target.url, 'create role plain login createdb');
+    await stack.configure([`url: ${as(target.database('rich'), 'plain')}`]);
+    const refused = await stack.attempt(['restore', '--yes', '--no-roles']);
+    expect(refused.stderr).toContain('extension pg_stat_statements can be created by superusers only');
+    expect(refused.stderr).toContain('--skip-extension pg_stat_statements');
+    expect(refused.stderr).not.toContain('hstore');
+    expect(await psql(target.url, 'select count(*) from pg_database')).toBe('3\n');
+    const skip = ['hstore', 'citext', 'pg_stat_statements'].flatMap((name) => ['--skip-extension', name]);
+    const plan = await stack.holdfast('restore', '--dry-run', '--no-roles', ...skip);
+    expect(plan.stdout).toMatch(/leave out table public\.needs: it needs .*its rows are not restored/);
+    expect(plan.stdout).toContain('event trigger hook: only superusers');
+    const { stdout } = await stack.holdfast('restore', '--yes', '--no-roles', ...skip);
+    expect(stdout).toMatch(/table public\.needs: 1 rows? (?:are|is) not restored/);
+    expect(await psql(target.database('rich'), 'select * from plain')).toBe('1|x\n');
+    expect(await psql(target.database('rich'), `select proleakproof from pg_proc where proname = 'leak'`)).toBe('f\n');
+  });
+});

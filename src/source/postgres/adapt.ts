@@ -38,7 +38,8 @@ export function adaptEntries(entries: readonly SchemaEntry[], plan: TargetPlan):
 }
 
 /** Left out because the user says so. */
-function leftOut({ kind, name }: SchemaEntry, { choices }: TargetPlan): boolean {
+function leftOut({ kind, name, statements }: SchemaEntry, { choices }: TargetPlan): boolean {
+  if (kind === 'SETTING' && choices.tablespaces === false) return /'default_tablespace'|^SET default_tablespace = [^']/.test(statements[0] ?? '');
   if (kind === 'ACL' || kind === 'DEFAULT ACL') return choices.privileges === false;
   const extension = kind === 'EXTENSION' ? name : kind === 'COMMENT' ? /^EXTENSION "?(.*?)"?$/.exec(name)?.[1] : undefined;
   return extension !== undefined && choices.skipExtensions?.includes(extension) === true;

@@ -93,7 +93,7 @@ async function replaceAll(connection: Connection, job: RestoreJob, prepared: Pre
   for (const table of manifest.tables.filter(({ extension }) => !extension)) proof.push(await proveTable(connection, table));
   proof.push(await proveSequences(connection, manifest, explains(lost)), await proveLargeObjects(connection, manifest));
   const facts = parseLines((await job.files.bytes(fromText(`${database.folder}/catalog.json`))).toString('utf8'));
-  proof.push(await proveCatalog(connection, facts, rebuild.sameVersion, { plan, lost, there }));
+  proof.push(await proveCatalog(connection, facts, database.major, { plan, lost, there }));
   refuseUnproven(proof, []);
   await connection.query('COMMIT', `putting ${manifest.name} in place`);
   const names = manifest.tables.map(({ schema, name }) => qualified(schema, name));

@@ -8,7 +8,6 @@ import type { ProofLine, StoreManifest } from '../source.ts';
 import { readDetail, type DatabaseManifest } from './manifest.ts';
 import { encodeName } from './file-name.ts';
 import { parseLines } from './rebuild.ts';
-import { majorOf } from './restore.ts';
 import { proveCatalog, proveLargeObjects, proveSequences, proveTable } from './prove.ts';
 import { prepareReading } from './session.ts';
 
@@ -22,8 +21,7 @@ export async function compareDatabases(server: PostgresTarget, manifest: StoreMa
     const lines = await Connection.with({ ...server, database: database.name }, async (connection) => {
       const lines = await compareOne(connection, database);
       const facts = await files.bytes(fromText(`/${encodeName(detail.store)}/${database.folder}/catalog.json`));
-      const sameVersion = (await majorOf(connection)) === Number.parseInt(detail.server, 10);
-      return [...lines, await proveCatalog(connection, parseLines(facts.toString('utf8')), sameVersion)];
+      return [...lines, await proveCatalog(connection, parseLines(facts.toString('utf8')), Number.parseInt(detail.server, 10))];
     });
     proof.push(...lines.map((line) => (detail.databases.length === 1 ? line : { ...line, subject: `${database.name} ${line.subject}` })));
   }

@@ -121,11 +121,14 @@ function defaultsLine(line: string, role: string, stand: Stand): string[] {
 
 /** Does this line speak of something that is known not to be as it was? */
 export function explains(lost: readonly Lost[]): (line: string) => boolean {
-  const marks = lost.filter(({ expected }) => expected !== true).map(({ entry }) => {
+  const marks = lost.filter(({ expected }) => expected !== true).flatMap(({ entry }) => {
     const target = /^(?:ACL|COMMENT|SECURITY LABEL)$/.test(entry.kind) ? entry.name.replace(/^[A-Z]+(?: [A-Z]+)* /, '') : entry.name;
     const base = target.replace(/\(.*$/s, '').replaceAll('"', '');
     const parts = /^(?:CONSTRAINT|FK CONSTRAINT|CHECK CONSTRAINT|TRIGGER|POLICY|RULE|DEFAULT|ROW SECURITY|PUBLICATION TABLE)$/.test(entry.kind) ? base.split(' ') : [base];
-    return parts.map((part, index) => (index === 0 && entry.schema !== undefined ? `${entry.schema}.${part}` : part));
+    const qualified = (part: string): string => (entry.schema === undefined ? part : `${entry.schema}.${part}`);
+    const marked = parts.map((part, index) => (index === 0 ? qualified(part) : part));
+    // A key is an index, too, which has a name of its own in the schema.
+    return entry.kind === 'CONSTRAINT' && parts[1] !== undefined ? [marked, [qualified(parts[1])]] : [marked];
   });
   return (line) => {
     const text = line.replaceAll('"', '');

@@ -30,7 +30,7 @@ export async function prepare(job: RestoreJob, way: Way, only: readonly Database
     throw new HoldfastError('missing-on-target', `The locale ${choices.locale} is not installed on the server.`, { hint: 'Name one that `locale -a` lists there; C is always there.' });
   }
   const globals = await readStoredGlobals(job.files, detail, target.major);
-  const needs = databases.map(({ manifest, major, properties, preData, postData }) => ({ database: manifest.name, major, properties, extensions: manifest.extensions, entries: [...preData, ...postData] }));
+  const needs = databases.map(({ manifest, major, properties, preData, postData, toc }) => ({ database: manifest.name, major, properties, toc, extensions: manifest.extensions, entries: [...preData, ...postData] }));
   const plan = planTarget(target, globals, needs, choices, way, names);
   const kept = stack.move();
   return { admin, detail, databases, plan, [Symbol.asyncDispose]: () => kept.disposeAsync() };

@@ -39,8 +39,6 @@ export interface Rebuild extends Rows {
   readonly manifest: DatabaseManifest;
   readonly stored: StoredDatabase;
   readonly plan: TargetPlan;
-  /** Is the server of the same major version as the source? */
-  readonly sameVersion: boolean;
 }
 
 /** May the server refuse an object without ending the restore? Only where the plan says that something will be missing. */
@@ -76,7 +74,7 @@ export async function rebuildDatabase(target: PostgresTarget, job: Rebuild): Pro
   await prepareWriting(leader);
   const facts = parseLines(await text('catalog.json'));
   if (request.only !== 'schema') proof.push(await proveSequences(leader, rows, explains(lost)), await proveLargeObjects(leader, rows));
-  proof.push(await proveCatalog(leader, facts, job.sameVersion, { plan, lost }), await proveConstraints(leader, facts));
+  proof.push(await proveCatalog(leader, facts, stored.major, { plan, lost }), await proveConstraints(leader, facts));
   return { proof, lost };
 }
 
@@ -151,7 +149,8 @@ async function loadTables(target: PostgresTarget, job: Rebuild, statements: read
 function build({ table, sql, exclusive, steps }: TableStatement, loaded: boolean, { tolerant, lost }: Loading): Work {
   const work = (text: string, lock: Work['lock'], next: readonly Work[] = []): Work => ({ table: spelling(table), lock, rank: 1, run: async (connection) => {
     const [, name = ''] = /(?:INDEX|CONSTRAINT) ("(?:[^"]|"")+"|\S+) /.exec(text) ?? [];
-    const entry = { kind: 'CONSTRAINT', schema: undefined, name: `${table} ${name}`, owner: undefined, statements: [text] };
+    const [schema, plain = table] = spelling(table).split('\u0000');
+    const entry = { kind: 'CONSTRAINT', schema, name: `${plain} ${name}`, owner: undefined, statements: [text] };
     const refused = await runEntries(connection, [entry], `building on ${table}`, tolerant);
     lost.push(...refused);
     return refused.length > 0 ? [] : next;

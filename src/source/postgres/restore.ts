@@ -130,7 +130,7 @@ export async function dropDatabase(admin: Connection, name: string): Promise<voi
 }
 
 export function rebuildOf({ plan }: Prepared, job: RestoreJob, database: StoredDatabase): Rebuild {
-  return { files: job.files, folder: database.folder, manifest: database.manifest, stored: database, plan, sameVersion: plan.target.major === database.major, request: job.request };
+  return { files: job.files, folder: database.folder, manifest: database.manifest, stored: database, plan, request: job.request };
 }
 
 /** Makes an empty database like the one that was backed up. */
@@ -147,9 +147,4 @@ async function setProperties({ admin, plan }: Prepared, { properties }: StoredDa
   const adapted = statements.flatMap((sql) => adaptStatement(sql, properties.owner, plan, (because) => lost.push({ entry, because })) ?? []);
   const alone = adapted.map((sql) => ({ ...entry, statements: [sql] }));
   return [...lost, ...(await runEntries(admin, alone, 'setting the properties of the database', !plan.target.superuser))];
-}
-
-export async function majorOf(connection: Connection): Promise<number> {
-  const [row] = await connection.query<{ major: number }>(`SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major`, 'asking for the version');
-  return row?.major ?? 0;
 }

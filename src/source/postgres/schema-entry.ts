@@ -12,10 +12,12 @@ export interface SchemaEntry {
   /** As pg_dump shows it: `orders`, `orders orders_pkey`, `f(integer)`, `TABLE orders`. */
   readonly name: string;
   readonly owner: string | undefined;
+  /** Where it is stored, when that is not where the database is. */
+  readonly tablespace?: string | undefined;
   readonly statements: readonly string[];
 }
 
-const HEAD = /^-- Name: (.*); Type: (.*?); Schema: (.*?); Owner: (.*?)(?:; Tablespace: .*)?$/m;
+const HEAD = /^-- Name: (.*); Type: (.*?); Schema: (.*?); Owner: (.*?)(?:; Tablespace: (.*))?$/m;
 
 /** Statements that pg_dump puts in front of an object, above its name; they set up the session and belong to no object. */
 const SETTING = /^(?:SET [a-z_]+ = |SELECT pg_catalog\.set_config\()/;
@@ -25,7 +27,7 @@ export function entriesOf(script: string): SchemaEntry[] {
   const found: (SchemaEntry & { statements: string[] })[] = [];
   for (const { text, code, meta } of splitStatements(script)) {
     const head = HEAD.exec(text.slice(0, text.length - code.length));
-    if (head !== null) found.push({ kind: head[2] ?? '', schema: known(head[3]), name: head[1] ?? '', owner: known(head[4]), statements: [] });
+    if (head !== null) found.push({ kind: head[2] ?? '', schema: known(head[3]), name: head[1] ?? '', owner: known(head[4]), tablespace: head[5], statements: [] });
     if (meta || code === '') continue;
     if (head === null && SETTING.test(code)) found.push({ kind: 'SETTING', schema: undefined, name: '', owner: undefined, statements: [code] });
     else if (found.at(-1)?.kind === 'SETTING' || found.length === 0) found.push({ kind: 'UNKNOWN', schema: undefined, name: code.slice(0, 80), owner: undefined, statements: [code] });

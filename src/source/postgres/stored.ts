@@ -1,6 +1,8 @@
 /** What a snapshot holds of a server and of one database, beside the rows. */
 import { HoldfastError, isHoldfastError } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
+import { readToc } from '../../client/postgres/archive/read-toc.ts';
+import type { Toc } from '../../client/postgres/archive/toc.ts';
 import { identifier, literal } from '../../client/postgres/sql-quote.ts';
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import { databaseProperties, type DatabaseProperties } from './database.ts';
@@ -22,6 +24,8 @@ export interface StoredDatabase {
   readonly properties: DatabaseProperties;
   readonly preData: readonly SchemaEntry[];
   readonly postData: readonly SchemaEntry[];
+  /** Undefined in snapshots of an older Holdfast. */
+  readonly toc: Toc | undefined;
 }
 
 export async function readStored(files: SnapshotFiles, detail: PostgresDetail, manifest: DatabaseManifest): Promise<StoredDatabase> {
@@ -30,15 +34,24 @@ export async function readStored(files: SnapshotFiles, detail: PostgresDetail, m
   const like = databaseProperties.safeParse(JSON.parse(await text('database.json')));
   if (!like.success) throw new HoldfastError('restore-unproven', `database.json of ${manifest.name} cannot be understood.`, { cause: like.error });
   const [preData, postData] = [entriesOf(await text('pre-data.sql')), entriesOf(await text('post-data.sql'))];
-  return { manifest, folder, major: Number.parseInt(detail.server, 10), properties: like.data, preData, postData };
+  return { manifest, folder, major: Number.parseInt(detail.server, 10), properties: like.data, preData, postData, toc: await tocOf(files, folder) };
+}
+
+async function tocOf(files: SnapshotFiles, folder: string): Promise<Toc | undefined> {
+  const bytes = await missingAsUndefined(files.bytes(fromText(`${folder}/schema.dump`)));
+  return bytes === undefined ? undefined : readToc(bytes);
+}
+
+async function missingAsUndefined<T>(reading: Promise<T>): Promise<T | undefined> {
+  return await reading.catch((error: unknown) => {
+    if (isHoldfastError(error, 'path-missing')) return undefined;
+    throw error;
+  });
 }
 
 /** The script `globals.sql`, and its roles one by one; empty where the store leaves them out. */
 export async function readStoredGlobals(files: SnapshotFiles, detail: PostgresDetail, targetMajor: number): Promise<Globals> {
-  const text = async (name: string): Promise<string | undefined> => await files.bytes(fromText(`/${encodeName(detail.store)}/${name}`)).then((bytes) => bytes.toString('utf8'), (error: unknown) => {
-    if (isHoldfastError(error) && error.code !== 'path-missing') throw error;
-    return undefined;
-  });
+  const text = async (name: string): Promise<string | undefined> => (await missingAsUndefined(files.bytes(fromText(`/${encodeName(detail.store)}/${name}`))))?.toString('utf8');
   const script = await text('globals.sql');
   if (script === undefined) return { script: undefined, roles: new Map(), memberships: [] };
   const facts = await text(GLOBALS_FILE);

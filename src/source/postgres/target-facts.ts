@@ -86,3 +86,9 @@ async function hasLocale(connection: Connection, name: string): Promise<boolean>
     return false;
   }
 }
+
+/** 18 */
+export async function majorOf(connection: Connection): Promise<number> {
+  const [row] = await connection.query<{ major: number }>(`SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major`, 'asking for the version');
+  return row?.major ?? 0;
+}

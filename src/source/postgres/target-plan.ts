@@ -1,10 +1,11 @@
 /** What a restore does about everything that the backup needs and the target lacks. Pure: facts and choices in, a plan with reasons out. */
 import { HoldfastError } from '../../base/errors.ts';
+import type { Toc } from '../../client/postgres/archive/toc.ts';
 import { rolesIn } from '../../client/postgres/sql-roles.ts';
 import type { RestoreChoices, RestoreStep } from '../source.ts';
 import type { DatabaseProperties } from './database.ts';
 import type { Membership, RoleStatements } from './global-statements.ts';
-import { shownEntry, type SchemaEntry } from './schema-entry.ts';
+import { dependentsOf, shownEntry, tocKey, type SchemaEntry } from './schema-entry.ts';
 import { superuserOnly, withoutLeakproof } from './superuser-only.ts';
 import type { TargetFacts } from './target-facts.ts';
 
@@ -14,6 +15,8 @@ export interface Needs {
   /** Major version of the source. */
   readonly major: number;
   readonly entries: readonly SchemaEntry[];
+  /** The same as pg_dump's archive has it, which knows what needs what; undefined in snapshots of an older Holdfast. */
+  readonly toc?: Toc | undefined;
   readonly extensions: readonly { readonly name: string; readonly version: string }[];
   readonly properties: DatabaseProperties;
 }
@@ -50,6 +53,7 @@ export function planTarget(target: TargetFacts, globals: Globals, needs: readonl
   const create = planRoles(target, globals, needs, choices, steps, missing);
   const made = new Set(create);
   for (const { extensions } of needs) for (const one of extensions) planExtension(target, one, choices, way, steps, missing);
+  for (const need of needs) steps.push(...tablespaceSteps(target, need, choices), ...withoutExtensions(need, choices));
   if (!target.superuser) for (const { entries } of needs) steps.push(...entries.flatMap(superuserStep));
   if (choices.owners === false) steps.push({ subject: 'owners', action: 'skip', detail: `as asked: all is owned by ${target.me}` });
   if (choices.privileges === false) steps.push({ subject: 'privileges', action: 'skip', detail: 'as asked' });
@@ -171,6 +175,21 @@ function planExtension(target: TargetFacts, { name, version }: Needs['extensions
   } else if (there.version !== version) {
     steps.push({ subject: `extension ${name}`, action: 'map', detail: `from version ${version} to ${there.version}, which the server has` });
   }
+}
+
+/** What is in a tablespace that the target lacks goes where the database is; nothing of the content depends on it. */
+function tablespaceSteps(target: TargetFacts, { entries }: Needs, choices: RestoreChoices): RestoreStep[] {
+  const used = new Set(entries.flatMap(({ tablespace }) => (tablespace === undefined ? [] : [tablespace])));
+  if (choices.tablespaces === false) return [...used].map((name) => ({ subject: `tablespace ${name}`, action: 'skip', detail: 'as asked: its tables go where the database is' }));
+  return [...used].filter((name) => !target.tablespaces.includes(name)).map((name) => ({ subject: `tablespace ${name}`, action: 'map', detail: 'to the default one, because the server has none of this name' }));
+}
+
+/** Everything that cannot be made without the extensions that the user does without. */
+function withoutExtensions({ toc, entries }: Needs, { skipExtensions = [] }: RestoreChoices): RestoreStep[] {
+  if (toc === undefined || skipExtensions.length === 0) return [];
+  const lost = dependentsOf(toc, new Set(skipExtensions.map((name) => tocKey({ kind: 'EXTENSION', schema: undefined, name }))));
+  return entries.filter((entry) => entry.kind !== 'COMMENT' && lost.has(tocKey(entry)))
+    .map((entry) => ({ subject: shownEntry(entry), action: 'skip', detail: `it needs ${skipExtensions.join(' or ')}${entry.kind === 'TABLE' ? ', and its rows are not restored' : ''}` }));
 }
 
 function superuserStep(entry: SchemaEntry): RestoreStep[] {
