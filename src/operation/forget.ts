@@ -7,7 +7,9 @@ import { isEmptyPolicy, LAST_VERIFIED, refusal, retain, type RetentionPolicy, ty
 import { findById, tagValue, type Proof, type Repository, type Snapshot } from '../repository/repository.ts';
 import type { Plan } from '../stack/stack.ts';
 import type { Context } from './context.ts';
+import { WAL_PART } from '../source/cluster/wal-archive.ts';
 import { byStore, standingOf, type Standing, type StoreSnapshots } from './standing.ts';
+import { decideWal } from './wal-forget.ts';
 
 export interface ForgetRequest {
   /** Only stores of this stack; undefined: of all. */
@@ -72,11 +74,29 @@ export interface ForgetReport {
 export async function planForget(request: ForgetRequest, repository: Repository, now: Date): Promise<ForgetPlan> {
   const snapshots = await repository.snapshots();
   const { proofs } = await repository.proofs();
-  const groups = request.ids.length > 0 ? planNamed(snapshots, proofs, request, now) : planByRules(snapshots, proofs, request, now);
+  const ordinary = request.ids.length > 0 ? planNamed(snapshots, proofs, request, now) : planByRules(snapshots.filter((snapshot) => tagValue(snapshot, 'part') !== WAL_PART), proofs, request, now);
+  const groups = request.ids.length > 0 ? ordinary : [...ordinary, ...(await planLog(snapshots, proofs, ordinary, repository))];
   const spokenOf = new Set(groups.flatMap(({ items }) => items.map(({ snapshot }) => snapshot.id)));
   const kept = new Set(groups.flatMap(({ items }) => items.filter(({ keep }) => keep).map(({ snapshot }) => snapshot.id)));
   const removals = groups.flatMap(({ items }) => items.map(({ snapshot }) => snapshot)).filter(({ id }) => !kept.has(id));
   return { groups, removals: [...new Set(removals)], leftAlone: snapshots.length - spokenOf.size };
+}
+
+/** Write-ahead log follows the base backups of its store: ordinary rules would tear holes into it. */
+async function planLog(snapshots: readonly Snapshot[], proofs: readonly Proof[], ordinary: readonly ForgetGroup[], repository: Repository): Promise<readonly ForgetGroup[]> {
+  const stays = (snapshot: Snapshot): boolean => {
+    const items = ordinary.flatMap((group) => group.items.filter((item) => item.snapshot.id === snapshot.id));
+    return items.length === 0 || items.some(({ keep }) => keep);
+  };
+  const groups: ForgetGroup[] = [];
+  for (const { stack, store, part, snapshots: own } of byStore(snapshots)) {
+    if (part !== WAL_PART || !ordinary.some((group) => group.stack === stack && group.store === store)) continue;
+    const bases = snapshots.filter((snapshot) => tagValue(snapshot, 'stack') === stack && tagValue(snapshot, 'store') === store && tagValue(snapshot, 'part') === undefined);
+    const decisions = new Map((await decideWal(repository, own, bases.filter(stays))).map((decision) => [decision.id, decision]));
+    const items = own.toReversed().map((snapshot) => ({ snapshot, standing: standingOf(snapshot, proofs), keep: decisions.get(snapshot.id)?.keep ?? true, reasons: decisions.get(snapshot.id)?.reasons ?? [] }));
+    groups.push({ stack, store, part, plan: undefined, refused: undefined, notes: [], items });
+  }
+  return groups;
 }
 
 function planNamed(snapshots: readonly Snapshot[], proofs: readonly Proof[], { ids }: ForgetRequest, now: Date): readonly ForgetGroup[] {

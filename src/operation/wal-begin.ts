@@ -46,8 +46,6 @@ export interface Beginning {
   /** Up to here everything is durable; 0 when nothing is. */
   readonly stored: Lsn;
   readonly start: StartDecision;
-  /** The history of the server's timeline, when it is not stored yet. */
-  readonly history: Buffer | undefined;
 }
 
 /** Throws `foreign-server` and `slot-lost`, before anything was changed on the server. */
@@ -61,8 +59,7 @@ export async function beginFollowing(options: BeginOptions, context: Context): P
   // A server that is refused gets no slot.
   chooseStart({ ...facts, restart: undefined });
   const start = chooseStart({ ...facts, restart: await openSlot(options) });
-  const known = wal.clusters.get(server.systemId)?.histories.some(({ timeline }) => timeline === server.timeline) === true;
-  return { ...(await takeUp(options, wal, end?.segment, start, context)), start, history: known ? undefined : history };
+  return { ...(await takeUp(options, wal, end?.segment, start, context)), start };
 }
 
 /** The end of the newest stored log: on the highest timeline of the cluster that was stored last. */

@@ -203,7 +203,7 @@ class Follower {
     this.#archive = begun.archive;
     this.#times = begun.times;
     this.#stored = begun.stored;
-    if (begun.history !== undefined) this.#histories.set(server.timeline, begun.history);
+    if (history !== undefined) this.#histories.set(server.timeline, history);
     this.#server = server;
     return begun;
   }

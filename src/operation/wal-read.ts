@@ -29,7 +29,7 @@ export async function readWal(repository: Repository, stack: string, store: stri
   const replaced = new Set(superseded(all.map((snapshot) => ({ id: snapshot.id, parent: snapshot.parent, window: tagValue(snapshot, 'window') }))).map(({ id }) => id));
   const snapshots = all.filter(({ id }) => !replaced.has(id));
   const parallel = new Semaphore(4);
-  const sources = await Promise.all(snapshots.map((snapshot) => parallel.run(async () => ({ ...(await readSource(repository, snapshot)), stored: snapshot }))));
+  const sources = await Promise.all(snapshots.map((snapshot) => parallel.run(async () => ({ ...(await readWalSource(repository, snapshot)), stored: snapshot }))));
   const clusters = mapWal(sources);
   const byId = new Map(snapshots.map((snapshot) => [snapshot.id, snapshot]));
   const bytes = async (id: string, name: string): Promise<Buffer> => {
@@ -52,7 +52,8 @@ export async function readWal(repository: Repository, stack: string, store: stri
   };
 }
 
-async function readSource(repository: Repository, snapshot: Snapshot): Promise<WalSource> {
+/** The manifest of one snapshot of write-ahead log. */
+export async function readWalSource(repository: Repository, snapshot: Snapshot): Promise<WalSource> {
   await using opened = await repository.files(snapshot);
   const manifest = parseWalManifest(await opened.files.bytes(fromText(`/${WAL_FILE}`)), `snapshot ${snapshot.id.slice(0, 10)}`);
   return { snapshot: snapshot.id, manifest, covered: parseCovered(tagValue(snapshot, 'covered')) };

@@ -72,6 +72,8 @@ export class WalStore {
   #replaced: string[] = [];
   #tidiedMs = 0;
   #cannotRemove = false;
+  /** Of all timelines that were met: each window has them, so that older ones can be forgotten. */
+  readonly #histories = new Map<number, Buffer>();
 
   constructor(options: WalStoreOptions, context: Context) {
     this.#options = options;
@@ -106,9 +108,11 @@ export class WalStore {
       warning = await this.#closeWindow();
     }
     const window = this.#window;
-    const manifest = this.#merge(request);
+    for (const [timeline, bytes] of request.histories) this.#histories.set(timeline, bytes);
+    const histories = window.snapshot === undefined ? this.#histories : request.histories;
+    const manifest = this.#merge({ ...request, histories });
     const unchanged = window.archived !== undefined && window.tree !== undefined && request.segments.length === 0 && request.histories.size === 0 && request.others === undefined;
-    const archived = unchanged ? window.archived : await this.#archive(request, manifest);
+    const archived = unchanged ? window.archived : await this.#archive({ ...request, histories }, manifest);
     if (archived === undefined) throw new Error('a flush without an archive');
     const snapshot = await this.#saveSnapshot(archived, manifest, request.covered, at);
     if (window.snapshot !== undefined) this.#replaced.push(window.snapshot);
