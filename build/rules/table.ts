@@ -34,7 +34,7 @@ export const FOLDERS: readonly FolderRule[] = [
   {
     folder: 'source',
     holds: 'what can be backed up',
-    face: ['source', 'open', 'prove', 'export', 'cluster/wal-archive', 'cluster/manifest', 'cluster/extract-base', 'cluster/ownership'],
+    face: ['source', 'open', 'prove', 'export', 'cluster/wal-archive', 'cluster/manifest', 'cluster/extract-base', 'cluster/ownership', 'cluster/in-place', 'cluster/own-config'],
     testFace: ['suite', 'memory'],
     packages: ['zod'],
   },

@@ -3,15 +3,14 @@
  * target as soon as it is started: by us to prove it, or by the user's own. Nothing is fetched while it recovers, so that no session
  * that dies can end a recovery early; a gap was found before.
  */
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { writeDurably } from '../base/file.ts';
 import { give, ownerOf } from '../client/postgres/cluster-server.ts';
 import type { Identity } from '../client/postgres/programs.ts';
-import { setting, withoutRecovery, withRecovery, type RecoveryTargetSetting } from '../client/postgres/recovery-settings.ts';
+import { withoutRecovery, withRecovery, type RecoveryTargetSetting } from '../client/postgres/recovery-settings.ts';
 import { formatLsn } from '../client/postgres/replication/lsn.ts';
 import type { RecoveryStop } from '../policy/recovery-target.ts';
-import type { ClusterDetail } from '../source/cluster/manifest.ts';
 import type { Context } from './context.ts';
 import type { RecoveryPlan } from './recovery-plan.ts';
 
@@ -72,28 +71,8 @@ async function writeOwned(file: string, content: string | Uint8Array, identity: 
   await give(file, identity);
 }
 
-/** After the recovery: the settings of it go, and what the server needs and had outside its data directory is written. Answers what to tell. */
-export async function handOver({ data, identity }: PreparedCluster, detail: ClusterDetail, libraries: readonly string[]): Promise<readonly string[]> {
+/** After the recovery its settings go. */
+export async function handOver({ data, identity }: PreparedCluster): Promise<void> {
   const auto = path.join(data, AUTO_CONF);
   await writeOwned(auto, withoutRecovery(await readFile(auto, 'utf8').catch(() => '')), identity);
-  const notes: string[] = [];
-  for (const [name, text] of Object.entries({ 'postgresql.conf': configuration(detail, libraries), 'pg_hba.conf': HBA, 'pg_ident.conf': '' })) {
-    if (await stat(path.join(data, name)).then(() => true, () => false)) continue;
-    await writeOwned(path.join(data, name), text, identity);
-    notes.push(name);
-  }
-  return notes.length === 0 ? [] : [`The server had ${notes.join(', ')} outside its data directory; plain ones were written, compare them with those of your server before you let others in.`];
-}
-
-const HBA = `# Written by holdfast, because the server had its own outside the data directory.
-local all all peer
-host all all 127.0.0.1/32 scram-sha-256
-host all all ::1/128 scram-sha-256
-`;
-
-function configuration({ settings, server }: ClusterDetail, libraries: readonly string[]): string {
-  const { shared_preload_libraries: _libraries, ...others } = settings;
-  const lines = Object.entries(others).flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name} = ${setting(value)}`]));
-  const preload = libraries.length === 0 ? [] : [`shared_preload_libraries = ${setting(libraries.join(','))}`];
-  return ['# Written by holdfast, because the server had its own outside the data directory: what PostgreSQL needs to have as it was,', `# of a server ${server}. Everything else is as it comes.`, ...lines, ...preload, ''].join('\n');
 }

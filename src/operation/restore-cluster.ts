@@ -1,11 +1,12 @@
 /** Restores a physical store to a point in time: into a folder, or in place of the data directory of a server that is stopped. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import * as path from 'node:path';
-import { HoldfastError, isHoldfastError } from '../base/errors.ts';
-import { putInPlace } from '../base/file.ts';
+import { HoldfastError } from '../base/errors.ts';
 import type { Repository } from '../repository/repository.ts';
 import { extractBase, type ExtractedBase } from '../source/cluster/extract-base.ts';
-import { ownerFor } from '../source/cluster/ownership.ts';
+import { refuseRunning } from '../source/cluster/in-place.ts';
+import { addOwnConfig } from '../source/cluster/own-config.ts';
+import { giveTree, ownerFor } from '../source/cluster/ownership.ts';
 import type { ProofLine, RestoreReport } from '../source/source.ts';
 import type { ClusterStore } from '../stack/stack.ts';
 import type { Context } from './context.ts';
@@ -55,44 +56,29 @@ async function stands(place: string): Promise<boolean> {
   return await stat(place).then(() => true, () => false);
 }
 
-/** Renaming a directory under a server that runs would leave two of them. */
-async function refuseRunning(data: string): Promise<void> {
-  const [pid = ''] = await readFile(path.join(data, 'postmaster.pid'), 'utf8').then((text) => text.split('\n'), () => []);
-  if (!/^\d+$/.test(pid)) return;
-  try {
-    process.kill(Number(pid), 0);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return;
-  }
-  throw new HoldfastError('target-exists', `the server of ${data} is running (process ${pid})`, { hint: 'Stop it first, or restore beside it with --into FOLDER.' });
-}
-
 /** Everything is built and proven beside; only then it gets its name. After a failure nothing is left of it. */
 export async function restoreCluster(options: ClusterRestoreOptions, repository: Repository, context: Context): Promise<ClusterRestore> {
   const { store, plan, into, unproven } = options;
   await checkTarget(options);
-  const stamp = context.clock.now().toISOString().replace(/\D/g, '').slice(0, 14);
   const place = into ?? store.directory ?? '';
-  const built = into ?? `${place}_holdfast_${stamp}`;
   let proven: Proven = { proof: [], probes: [], notes: [] };
-  const base = await extract(plan, repository, built, context, {
+  const base = await extract(plan, repository, place, context, {
     owner: await ownerFor(into ?? store.directory),
-    ...(into === undefined ? { tablespaces: besides(plan, `${place}_tablespaces_${stamp}`) } : {}),
+    kept: into === undefined ? `${place}.before-${stamp(context.clock.now())}` : undefined,
     finish: async (building) => {
       const prepared = await prepareRecovery(plan, building, context);
       proven = unproven ? { ...proven, notes: [UNPROVEN] } : await prove(options, prepared, context);
+      if (into === undefined) await refuseRunning(place);
     },
   });
-  const kept = `${place}_before_${stamp}`;
-  const stood = into === undefined && (await putInPlace(built, place, kept).catch((error: unknown) => Promise.reject(notInPlace(place, built, error))));
-  const report = { target: place, ...(stood ? { kept } : {}), counts: base.counts, proof: [filesProof(base), ...proven.proof] };
+  const report = { target: base.data, ...(base.kept === undefined ? {} : { kept: base.kept }), counts: base.counts, proof: [filesProof(base), ...proven.proof] };
   const major = Number.parseInt(plan.base.detail.server, 10);
   return { report, probes: proven.probes, notes: proven.notes, start: `pg_ctl -D ${shellQuoted(place)} -w start   (of PostgreSQL ${major}, as the owner of the folder; or your service)` };
 }
 
-/** Links to tablespaces are absolute: they get their final place at once. */
-function besides({ base }: RecoveryPlan, folder: string): Readonly<Record<string, string>> {
-  return Object.fromEntries(base.detail.tablespaces.map(({ oid }) => [oid, path.join(folder, oid)]));
+/** `20261120-235959`, for names that sort by time. */
+function stamp(now: Date): string {
+  return now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
 }
 
 const UNPROVEN = 'It is not proven: no server was started on it. Your server recovers it when it is first started; see its log for the end of recovery, and whether pg_is_in_recovery() has become false.';
@@ -105,7 +91,8 @@ interface Proven {
 
 export interface ExtractRest {
   readonly owner: Awaited<ReturnType<typeof ownerFor>>;
-  readonly tablespaces?: Readonly<Record<string, string>>;
+  /** What stands at the place gets this name. */
+  readonly kept?: string | undefined;
   finish(building: string): Promise<void>;
 }
 
@@ -115,6 +102,11 @@ export async function extract(plan: RecoveryPlan, repository: Repository, data: 
   await using opened = await repository.files(base.snapshot);
   return await extractBase({
     files: opened.files, detail: base.detail, data, signal: context.signal, ...rest,
+    finish: async (building) => {
+      await addOwnConfig(opened.files, base.detail, building);
+      if (rest.owner !== undefined) await giveTree(building, rest.owner);
+      await rest.finish(building);
+    },
     step: (sentence) => context.emit({ type: 'step', store, sentence }), progress: (bytes) => context.emit({ type: 'progress', store, bytes, files: 0 }),
   });
 }
@@ -128,9 +120,10 @@ async function prove(options: ClusterRestoreOptions, prepared: Awaited<ReturnTyp
   const checked = options.amcheck ? await amcheck(server, step, signal) : { proof: [], notes: [] };
   refuseUnproven(checked.proof);
   await server.stop();
-  const { present, missing } = server.libraries;
-  const left = missing.length === 0 ? [] : [`Libraries of shared_preload_libraries that are not installed here were left out: ${missing.join(', ')}.`];
-  return { proof: [...server.proof, ...checked.proof], probes: answers, notes: [...checked.notes, ...left, ...(await handOver(prepared, plan.base.detail, present))] };
+  await handOver(prepared);
+  const { missing } = server.libraries;
+  const left = missing.length === 0 ? [] : [`Libraries of shared_preload_libraries that are not installed here were left out for the proof: ${missing.join(', ')}. Install them, or take them out of the setting, before you start the server.`];
+  return { proof: [...server.proof, ...checked.proof], probes: answers, notes: [...checked.notes, ...left] };
 }
 
 function databaseOf({ url }: ClusterStore): string {
@@ -150,11 +143,6 @@ function refuseUnproven(proof: readonly ProofLine[]): void {
 function filesProof({ counts, problems }: ExtractedBase): ProofLine {
   const lost = problems.map(({ subject, message }) => `${subject}: ${message}`).slice(0, 5).join('; ');
   return { subject: 'files', equal: problems.length === 0, detail: problems.length === 0 ? `${counts['files'] ?? 0} files read back and equal` : lost };
-}
-
-function notInPlace(place: string, built: string, error: unknown): HoldfastError {
-  const cause = isHoldfastError(error) ? error.message : error instanceof Error ? error.message : String(error);
-  return new HoldfastError('target-failed', `${place} could not be replaced: ${cause}`, { cause: error, hint: `What was recovered is proven and stands as ${built}: move it yourself, or start a server on it.` });
 }
 
 function shellQuoted(text: string): string {
