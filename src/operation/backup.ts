@@ -6,13 +6,13 @@ import { toText } from '../base/raw-name.ts';
 import { PROGRAM } from '../base/version.ts';
 import type { FileEntry, Problem } from '../repository/entry.ts';
 import { describeKeeping, type ArchiveResult, type Compression, type Repository, type Snapshot } from '../repository/repository.ts';
-import type { CaptureContext, Part, Source, StoreManifest, Traffic } from '../source/source.ts';
+import type { Part, Source, StoreManifest, Traffic } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import type { Context } from './context.ts';
-import { createManifest, encodeManifest, MANIFEST_FILE, readManifest, type SnapshotManifest } from './manifest.ts';
+import { createManifest, encodeManifest, MANIFEST_FILE, type SnapshotManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
-import { partTag, partTags } from './part.ts';
-import { snapshotsOf } from './select.ts';
+import { partTags } from './part.ts';
+import { previousManifest, previousSnapshot } from './previous.ts';
 import type { MonthTraffic, TrafficJournal } from './traffic-journal.ts';
 
 export interface BackupOptions {
@@ -107,11 +107,11 @@ class BackupRun {
       problems.push(found);
       emit({ type: 'problem', store: store.name, problem: found });
     };
-    const previous = this.#previous(store);
     const part = this.#options.partOf?.(store);
+    const previous = previousSnapshot(this.#snapshots, this.#options.stack, store, part);
     const { frugal } = this.#options;
     await using capture = await source.capture({
-      store: store.name, startedAt, signal, problem, traffic, part, frugal, previous: previous && (await this.#manifestOf(previous)),
+      store: store.name, startedAt, signal, problem, traffic, part, frugal, previous: previous && (await previousManifest(this.#options.repository, previous)),
       step: (sentence) => emit({ type: 'step', store: store.name, sentence }),
     });
     const manifests: SnapshotManifest[] = [];
@@ -138,11 +138,6 @@ class BackupRun {
     return createManifest({ stack: name, store: store.name, run: this.name, tier: store.tier, configuration, content: { ...content, problems } });
   }
 
-  /** The newest snapshot of the same store, whatever host or path it came from. */
-  #previous(store: Store): Snapshot | undefined {
-    return snapshotsOf(this.#snapshots, { stack: this.#options.stack.name, store: store.name, part: partTag(this.#options.partOf?.(store)) }).at(-1);
-  }
-
   /** Also what a run has moved that failed. A host that cannot keep the journal has its backup all the same. */
   async #writeDown(store: Store, traffic: Traffic | undefined): Promise<void> {
     const { journal, stack } = this.#options;
@@ -152,16 +147,6 @@ class BackupRun {
     } catch (error) {
       this.warnings.add(`what went over the network could not be written down: ${messageOf(error)}`);
     }
-  }
-
-  /** What a snapshot says of itself. One that says nothing we understand is nothing to build on, and no reason to fail. */
-  async #manifestOf(snapshot: Snapshot): Promise<CaptureContext['previous']> {
-    await using opened = await this.#options.repository.files(snapshot);
-    const manifest = await readManifest(opened.files).catch((error: unknown) => {
-      if (isHoldfastError(error, 'path-missing', 'repository-damaged', 'repository-format')) return undefined;
-      throw error;
-    });
-    return manifest && { snapshotId: snapshot.id, manifest: manifest.content };
   }
 
   async #saveSnapshot(manifest: SnapshotManifest, part: Part | undefined, paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {

@@ -2,12 +2,14 @@ import { Option, type Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
 import type { BackupReport, StoreBackup } from '../../operation/backup.ts';
 import type { Compression, Repository } from '../../repository/repository.ts';
+import type { EstimateOptions } from '../../operation/estimate.ts';
 import type { StoreCommit } from '../../operation/schema-history.ts';
 import type { PlaceCopy } from '../../operation/copy-point.ts';
 import type { Part } from '../../source/source.ts';
 import type { Store } from '../../stack/stack.ts';
 import { scopeOf, type ScopeOptions } from '../backup-scope.ts';
 import { addPartOptions, partText } from '../part-options.ts';
+import { estimateDocument, estimateLines } from '../render/estimate.ts';
 import { formatBytes, formatCount, formatSeconds, painter, plural, printable, shortId, table, type Style } from '../render/text.ts';
 import { Session } from '../session.ts';
 import { addWaitOption } from '../wait-option.ts';
@@ -16,6 +18,7 @@ import { schemaLines } from './export.ts';
 
 interface Options extends ScopeOptions {
   readonly compression: Compression;
+  readonly dryRun?: boolean;
 }
 
 export function addBackup(program: Command): void {
@@ -27,7 +30,7 @@ export function addBackup(program: Command): void {
     .addOption(new Option('--compression <how>', 'how data is compressed').choices(['off', 'auto', 'max']).default('auto'))
     .option('--plan <name>', 'the stores of this plan, to its first repository, and copies of them in its others')
     .option('--tag <tag>', 'a tag for the snapshots; repeatable', (value: string, before: readonly string[]) => [...before, value], []);
-  addPartOptions(command);
+  addPartOptions(command).option('--dry-run', 'only tell what would be received from database servers, as far as can be told without receiving it');
   addWaitOption(command).action(run);
 }
 
@@ -37,14 +40,22 @@ async function run(names: readonly string[], options: Options): Promise<void> {
   const stack = await session.stack();
   const { parts, place, others, tags, frugal, git } = await scopeOf(session, stack, names, options);
   const repository = await session.open(place);
-  const partOf = (store: Store): Part | undefined => parts.find((one) => one.store === store)?.part;
   const journal = new TrafficJournal(trafficFile(process.env));
+  if (options.dryRun) return await estimate(session, { stack, parts, repository, frugal, journal });
+  const partOf = (store: Store): Part | undefined => parts.find((one) => one.store === store)?.part;
   const report = await backup({ stack, stores: parts.map(({ store }) => store), repository, compression: options.compression, tags, partOf, frugal, journal }, session.context);
   const made = report.stores.flatMap((store) => (store.state === 'failed' ? [] : [store.snapshot]));
   const copies = made.length === 0 ? [] : await copyPoint(repository, made, others, session.context);
   const schemas = git === undefined ? [] : await recordSchemas(session, repository, report, git);
   session.answer({ ...backupDocument(report), ...(others.length === 0 ? {} : { copies: copies.map(placeDocument) }), ...(git === undefined ? {} : { schemas }) }, [...backupLines(report, repository.location), ...copies.flatMap(placeLines), ...schemas.flatMap(storeCommitLines)]);
   process.exitCode = exitCode(report) || Math.max(0, ...copies.map(placeExitCode), ...schemas.map((one) => ('error' in one ? one.error.exitCode : 0)));
+}
+
+async function estimate(session: Session, options: EstimateOptions): Promise<void> {
+  const { estimateBackup } = await import('../../operation/estimate.ts');
+  const report = await estimateBackup(options, session.context);
+  session.answer(estimateDocument(report), estimateLines(report));
+  process.exitCode = Math.max(0, ...report.stores.map((one) => ('error' in one ? one.error.exitCode : 0)));
 }
 
 /** The schemas of the databases, in the Git work tree that the plan names. */

@@ -69,6 +69,10 @@ const database = z.object({
   tables: z.array(table),
   sequences: z.array(sequence),
   largeObjects: z.array(largeObject),
+  /** A hash of their owners, privileges and comments. */
+  largeObjectRights: z.string().optional(),
+  /** They were found equal to those of the snapshot before, by their hashes, and taken over. */
+  largeObjectsUnchanged: z.boolean().optional(),
   extensions: z.array(z.object({ name: z.string(), version: z.string() })),
 });
 

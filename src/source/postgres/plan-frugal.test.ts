@@ -157,3 +157,16 @@ test('a restore of taken over and divided tables is proven', async () => {
   const report = await databases.open('whole').restore(snapshotFiles(second.content), second.manifest, request({ into: 'whole_copy' }));
   expect(report.proof.filter(({ equal }) => !equal)).toEqual([]);
 });
+
+test('large objects are taken over while their content, owners and privileges are the same', async () => {
+  await databases.make('large', `SELECT lo_from_bytea(70001, decode(repeat('00ff', 400000), 'hex')), lo_from_bytea(70002, '')`);
+  const first = await frugal('large');
+  const second = await frugal('large', first);
+  expect(second.kept).toEqual(['/db/large/large-objects.sql']);
+  expect(readDetail(second.manifest).databases[0]?.largeObjects).toEqual(readDetail(first.manifest).databases[0]?.largeObjects);
+  await databases.sql('large', `GRANT SELECT ON LARGE OBJECT 70002 TO PUBLIC`);
+  const third = await frugal('large', second);
+  expect(third.kept).toEqual([]);
+  await databases.sql('large', `SELECT lo_put(70001, 5, 'x')`);
+  expect((await frugal('large', third)).kept).toEqual([]);
+});

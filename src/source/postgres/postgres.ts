@@ -9,6 +9,7 @@ import { capturePostgres } from './capture.ts';
 import { checkDumpProgram, checkRights } from './check.ts';
 import { chooseDatabases, enterServer, listDatabases, refuseMissing, vanishedDatabases } from './choose.ts';
 import { compareDatabases } from './compare.ts';
+import { estimateDatabases } from './estimate.ts';
 import { readDetail } from './manifest.ts';
 import type { SplitSizes } from './table-layout.ts';
 import { planStore, restoreStore } from './way.ts';
@@ -46,6 +47,12 @@ export function openPostgres(options: PostgresOptions): Source {
         const targets = await enter({ ...server, meter }, options.databases, async (connection, target) => await readable(connection, target, options.databases, context));
         return await capturePostgres(targets, clock, context, { globals: options.globals ?? true, sizes: options.sizes });
       });
+    },
+    estimate: async (context) => {
+      const meter = new TrafficMeter();
+      const targets = await enter({ ...server, meter }, options.databases, async (connection, target) => await readable(connection, target, options.databases, context));
+      const found = await estimateDatabases(targets, context, options.sizes);
+      return { ...found, spent: { received: meter.received, sent: meter.sent } };
     },
     restore: async (files, manifest, request) => await restoreStore({ server: await enter(server, ANY, async (_, target) => target), clock, files, manifest, request }),
     planRestore: async (files, manifest, request) => await planStore({ server: await enter(server, ANY, async (_, target) => target), clock, files, manifest, request }),

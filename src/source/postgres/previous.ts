@@ -2,11 +2,14 @@
 import { fromText, type RawName } from '../../base/raw-name.ts';
 import type { CaptureContext } from '../source.ts';
 import { encodeName } from './file-name.ts';
-import { readDetail, type PostgresDetail, type TableManifest } from './manifest.ts';
+import { readDetail, type DatabaseManifest, type PostgresDetail, type TableManifest } from './manifest.ts';
 
 export interface PreviousDatabase {
   /** The folder of its rows in that snapshot. */
   readonly dataFolder: RawName;
+  /** The folder of the database itself. */
+  readonly folder: RawName;
+  readonly database: DatabaseManifest;
   table(schema: string, name: string): TableManifest | undefined;
 }
 
@@ -16,7 +19,8 @@ export function previousDatabase(previous: CaptureContext['previous'], database:
   const found = detail?.databases.find(({ name }) => name === database);
   if (detail === undefined || found === undefined) return undefined;
   const tables = new Map(found.tables.map((table) => [JSON.stringify([table.schema, table.name]), table]));
-  return { dataFolder: fromText(`/${encodeName(detail.store)}/${found.folder}/data`), table: (schema, name) => tables.get(JSON.stringify([schema, name])) };
+  const folder = fromText(`/${encodeName(detail.store)}/${found.folder}`);
+  return { folder, dataFolder: fromText(`/${encodeName(detail.store)}/${found.folder}/data`), database: found, table: (schema, name) => tables.get(JSON.stringify([schema, name])) };
 }
 
 function understood({ manifest }: NonNullable<CaptureContext['previous']>): PostgresDetail | undefined {

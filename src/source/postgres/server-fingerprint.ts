@@ -12,7 +12,7 @@ import { position, rangeNumber, type Range } from './table-layout.ts';
 import type { Counted } from './table-plan.ts';
 
 /** Names the row; a column of this name would be hashed in place of the row. */
-const ROW = identifier(`holdfast_${randomUUID()}`);
+export const ROW = identifier(`holdfast_${randomUUID()}`);
 
 /** `COLLATE "C"`: with a collation that takes different texts for equal, their hashes would be equal, too. */
 const hash = (seed: number): string => `coalesce(pg_catalog.sum(pg_catalog.hashtextextended(${ROW}::pg_catalog.text COLLATE pg_catalog."C", ${seed})), 0)::pg_catalog.text`;

@@ -1,0 +1,23 @@
+/** What a backup builds on: the newest snapshot of the same part of the same store. */
+import { isHoldfastError } from '../base/errors.ts';
+import type { Repository, Snapshot } from '../repository/repository.ts';
+import type { CaptureContext, Part } from '../source/source.ts';
+import type { Stack, Store } from '../stack/stack.ts';
+import { readManifest } from './manifest.ts';
+import { partTag } from './part.ts';
+import { snapshotsOf } from './select.ts';
+
+/** Whatever host or path it came from. */
+export function previousSnapshot(snapshots: readonly Snapshot[], stack: Stack, store: Store, part: Part | undefined): Snapshot | undefined {
+  return snapshotsOf(snapshots, { stack: stack.name, store: store.name, part: partTag(part) }).at(-1);
+}
+
+/** What a snapshot says of itself. One that says nothing we understand is nothing to build on, and no reason to fail. */
+export async function previousManifest(repository: Repository, snapshot: Snapshot): Promise<CaptureContext['previous']> {
+  await using opened = await repository.files(snapshot);
+  const manifest = await readManifest(opened.files).catch((error: unknown) => {
+    if (isHoldfastError(error, 'path-missing', 'repository-damaged', 'repository-format')) return undefined;
+    throw error;
+  });
+  return manifest && { snapshotId: snapshot.id, manifest: manifest.content };
+}
