@@ -1,5 +1,5 @@
 /** Restores a whole server: the files of its base backup, and a server at a moment after it, once it answers. */
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { warm } from '../data/files.ts';
@@ -114,6 +114,8 @@ function load(server: BenchServer, scale: number): Made {
 
 async function oneRun(tool: ClusterTool, place: string, made: Made | undefined, patience: number): Promise<Omit<Sample, 'round' | 'phase'>> {
   const scratch = join(place, 'restored');
+  // The server must get through.
+  mkdirSync(place, { recursive: true });
   folderOfServer(scratch);
   const into = join(scratch, 'data');
   const restore = tool.restore(place, 0, into, made?.moment);
