@@ -53,7 +53,9 @@ export class SlotWatcher implements AsyncDisposable {
 
   /** One look; undefined when the server cannot be asked over SQL. */
   async view(): Promise<ServerLook | undefined> {
-    return await this.#watch.look().catch(() => undefined);
+    const look = await this.#watch.look().catch(() => undefined);
+    this.#seen = look ?? this.#seen;
+    return look;
   }
 
   async run(end: AbortSignal): Promise<void> {

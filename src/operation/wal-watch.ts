@@ -38,7 +38,7 @@ interface LookRow {
   readonly wal_status: string | null;
   readonly keep_size: string | null;
   readonly segment_size: string;
-  readonly sync_state: string | null;
+  readonly synchronous: string;
 }
 
 /** A commit takes its time a moment before it stands in the log: so much earlier than the clock is certain. */
@@ -95,7 +95,7 @@ function lookSql(slot: string, major: number): string {
       s.slot_name IS NOT NULL AS found, s.active, s.active_pid, s.restart_lsn::text, ${since13 ? 's.wal_status' : 'NULL'} AS wal_status,
       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn)::bigint::text AS kept,
       ${since13 ? "current_setting('max_slot_wal_keep_size')" : 'NULL'} AS keep_size, current_setting('wal_segment_size') AS segment_size,
-      (SELECT r.sync_state FROM pg_stat_replication r WHERE r.pid = s.active_pid) AS sync_state
+      current_setting('synchronous_standby_names') AS synchronous
     FROM (SELECT 1) one LEFT JOIN pg_replication_slots s ON s.slot_name = ${literal(slot)} AND s.slot_type = 'physical'`;
 }
 
@@ -108,8 +108,8 @@ function toLook(row: LookRow): ServerLook {
       status: row.wal_status ?? undefined, keptBytes: Number(row.kept ?? 0),
     },
     serverLimitBytes: row.keep_size === null || row.keep_size === '-1' ? undefined : parseAmount(row.keep_size),
-    // `potential` is also one of which nothing is stored yet: somebody may wait for just that.
-    synchronous: row.sync_state !== null && row.sync_state !== 'async',
+    // The view of replication calls one of which nothing is stored yet asynchronous, though commits wait for just that.
+    synchronous: /\bholdfast\b|\*/.test(row.synchronous),
   };
 }
 

@@ -33,4 +33,19 @@ export function addWal(program: Command): void {
     .argument('<name>', 'the name of the file, as the server gives it with %f')
     .argument('<path>', 'where it is to be written, as the server gives it with %p')
     .action(async (store: string, name: string, path: string, options) => await (await import('../wal-push.ts')).runFetch(store, name, path, options));
+  wal
+    .command('status')
+    .summary('what log is stored, what is missing, and how far each base backup reaches')
+    .description('Shows the log that is stored as ranges without a hole, how far each base backup can be brought forward with it, and what the server keeps in its slot.')
+    .argument('[store]', 'a physical store of holdfast.yaml; needed when there are several')
+    .option('--verify', 'read every segment and follow its records, instead of manifests only')
+    .option('--offline', 'do not ask the server')
+    .action(async (store: string | undefined, options) => await (await import('../wal-status.ts')).runStatus(store, options));
+  const slot = wal.command('slot').summary('the replication slot of a store').description('The replication slot for which the server of a store keeps its log.');
+  slot
+    .command('drop')
+    .description('Drops the replication slot of a store, when its log is not to be followed any more. Until then the server keeps log for it, and may fill its disk.')
+    .argument('<store>', 'a physical store of holdfast.yaml')
+    .option('--yes', 'do not ask for a confirmation')
+    .action(async (store: string, options) => await (await import('../wal-status.ts')).runSlotDrop(store, options));
 }
