@@ -20,6 +20,7 @@ export interface DatabaseOptions {
   readonly owner: boolean;
   readonly privileges: boolean;
   readonly tablespaces: boolean;
+  readonly tablespace?: readonly string[];
   readonly locale?: string;
 }
 
@@ -42,6 +43,7 @@ export function addDatabaseOptions(command: Command): Command {
     .option('--no-owner', 'the user of the restore owns everything')
     .option('--no-privileges', 'grant nothing')
     .option('--no-tablespaces', 'store everything where the database is')
+    .addOption(new Option('--tablespace <name=folder>', 'of a whole server: a new folder for this tablespace, by name or OID; repeatable. The others go beside the data directory').argParser(collect))
     .option('--locale <name>', 'a locale of the target in place of the one of the backup; sort orders may change');
 }
 
@@ -69,6 +71,11 @@ function groupOf(stores: readonly Store[], group: string): readonly string[] {
   throw new HoldfastError('usage', `no store has a group of tables "${group}"`, {
     hint: groups.length === 0 ? 'Name groups in holdfast.yaml, as in `postgres: { url: …, tables: { critical: [public.users] } }`.' : `There are: ${[...new Set(groups.map(([name]) => name))].join(', ')}.`,
   });
+}
+
+/** Folders of tablespaces of a whole server. Throws `usage`. */
+export function tablespaceFolders({ tablespace }: DatabaseOptions): Record<string, string> | undefined {
+  return pairs('--tablespace', tablespace);
 }
 
 function pairs(option: string, given: readonly string[] = []): Record<string, string> | undefined {

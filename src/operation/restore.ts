@@ -25,6 +25,8 @@ export interface RestoreOptions {
   readonly database?: DatabaseRestore | undefined;
   /** Another place: a folder, or for one database store the name of a new database. */
   readonly into?: string | undefined;
+  /** Of whole servers: where tablespaces go, by OID or name. */
+  readonly tablespaces?: RestoreRequest['tablespaces'];
 }
 
 /** What a restore of databases can be told. */
@@ -36,6 +38,7 @@ export interface RestoreItem {
   readonly part: string | undefined;
   readonly into: string | undefined;
   readonly database?: DatabaseRestore | undefined;
+  readonly tablespaces?: RestoreRequest['tablespaces'];
   /** What is done on the target besides, because something is missing or in the way there. */
   readonly steps: readonly RestoreStep[];
   /** What will happen, for people: `rebuild … and put it in place; the present one is kept`. */
@@ -70,7 +73,7 @@ export async function planRestore(options: RestoreOptions, context: Context): Pr
     const wish = store.kind === 'postgres' ? database : undefined;
     if (wish === undefined && database !== undefined && isAsked(database)) throw new HoldfastError('usage', `${store.name} is no database: tables, schemas and roles belong to databases`);
     const chosen = await selectFor(options.repository, snapshots, { stack: stack.name, store: store.name, at, snapshot }, wish);
-    const item = { store, snapshot: chosen, part, database: wish, steps: [], ...destination(store, part, into, stores.length > 1, wish) };
+    const item = { store, snapshot: chosen, part, database: wish, tablespaces: options.tablespaces, steps: [], ...destination(store, part, into, stores.length > 1, wish) };
     items.push({ ...item, steps: await stepsOf(item, options.repository, context) });
   }
   const runs = new Set(items.map((item) => tagValue(item.snapshot, 'run')));
@@ -95,10 +98,10 @@ async function stepsOf(item: RestoreItem, repository: Repository, context: Conte
   return (await source.planRestore?.(opened.files, manifest.content, requestOf(item, context))) ?? [];
 }
 
-function requestOf({ store, part, into, database }: RestoreItem, { emit, signal }: Context): RestoreRequest {
+function requestOf({ store, part, into, database, tablespaces }: RestoreItem, { emit, signal }: Context): RestoreRequest {
   const step = (sentence: string): void => emit({ type: 'step', store: store.name, sentence });
   const progress = (bytes: number): void => emit({ type: 'progress', store: store.name, bytes, files: 0 });
-  return { ...database, part, into, signal, step, progress };
+  return { ...database, part, into, tablespaces, signal, step, progress };
 }
 
 function destination(store: Store, part: string | undefined, into: string | undefined, several: boolean, database: DatabaseRestore | undefined): Pick<RestoreItem, 'into' | 'sentence' | 'replaces'> {

@@ -1,6 +1,7 @@
 /** Proves the content of a snapshot without a store to restore to: what each kind of source can say of its files against its manifest. */
 import type { SnapshotFiles } from '../repository/entry.ts';
 import type { RawName } from '../base/raw-name.ts';
+import { proveCluster } from './cluster/prove-files.ts';
 import { dataFiles, proveDatabases } from './postgres/prove-files.ts';
 import type { ProofLine, ProveRequest, StoreManifest } from './source.ts';
 
@@ -22,6 +23,8 @@ export async function proveContent(manifest: StoreManifest, seen: SeenContent, f
   switch (manifest.kind) {
     case 'postgres':
       return await proveDatabases(manifest, files, request);
+    case 'cluster':
+      return [proveCounts(manifest, seen), ...(await proveCluster(manifest, files, request))];
     default:
       return [proveCounts(manifest, seen)];
   }

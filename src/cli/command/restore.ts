@@ -5,7 +5,7 @@ import type { RestoreReport, RestoreStep } from '../../source/source.ts';
 import { confirmInWords } from '../confirm.ts';
 import { formatBytes, formatCount, formatMoment, formatSeconds, painter, plural, printable, shortId } from '../render/text.ts';
 import { addRecoveryOptions, type RecoveryOptions } from '../recovery-options.ts';
-import { addDatabaseOptions, databaseRestore, type DatabaseOptions } from '../restore-options.ts';
+import { addDatabaseOptions, databaseRestore, tablespaceFolders, type DatabaseOptions } from '../restore-options.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { snapshotNamed } from '../snapshot-named.ts';
 
@@ -44,12 +44,13 @@ async function run(names: readonly string[], options: Options): Promise<void> {
   const repository = await session.repository();
   const stores = chooseStores(stack, names);
   if (options.at !== undefined && stores.some(({ kind }) => kind === 'cluster')) {
-    const { recover, onlyCluster } = await import('../recover.ts');
-    return await recover({ session, stack, repository, options: { ...options, at: options.at } }, onlyCluster(stores));
+    const { recover, recoverPart, onlyCluster } = await import('../recover.ts');
+    const [job, wish] = [{ session, stack, repository, options: { ...options, at: options.at } }, databaseRestore(options, stores)];
+    return await (wish === undefined && options.database === undefined ? recover(job, onlyCluster(stores)) : recoverPart(job, onlyCluster(stores), wish ?? {}));
   }
   const at = options.at === undefined ? undefined : parseMoment(options.at);
   const plan = await planRestore({
-    stack, stores, repository, at, snapshot: options.snapshot, part: options.path, into: options.intoDatabase ?? options.into, database: databaseRestore(options, stores),
+    stack, stores, repository, at, snapshot: options.snapshot, part: options.path, into: options.intoDatabase ?? options.into, database: databaseRestore(options, stores), tablespaces: tablespaceFolders(options),
   }, session.context);
   if (options.dryRun) return session.answer(planDocument(plan), planLines(plan));
   if (!options.yes && plan.items.some(({ replaces }) => replaces)) await confirmInWords(session, planLines(plan), stack.name);

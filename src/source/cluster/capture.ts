@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import type { Connection } from '../../client/postgres/connection.ts';
+import { sqlState } from '../../client/postgres/failure.ts';
 import { encodeBackupManifest, parseBackupManifest, type BackupManifest } from '../../client/postgres/replication/backup-manifest.ts';
 import { baseBackup, type BaseBackupEnd } from '../../client/postgres/replication/base-backup.ts';
 import { formatLsn } from '../../client/postgres/replication/lsn.ts';
@@ -11,8 +12,9 @@ import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { EntryFeed, FedDirectoryEntry } from '../../repository/entry.ts';
 import { folder, plainMetadata } from '../postgres/entries.ts';
 import type { Capture, CaptureContext, StoreManifest } from '../source.ts';
+import { readConfigFiles, type ConfigFiles } from './config-files.ts';
 import { readCatalogFacts, readServerFacts, type CatalogFacts, type ServerFacts } from './facts.ts';
-import { BACKUP_MANIFEST, DATA_FOLDER, type ClusterDetail } from './manifest.ts';
+import { BACKUP_MANIFEST, CONFIG_FOLDER, DATA_FOLDER, type ClusterDetail } from './manifest.ts';
 import { Receiver } from './receive.ts';
 import { proveReceived } from './received-proof.ts';
 import { openSession } from './session.ts';
@@ -29,6 +31,7 @@ interface Taken {
   readonly receiver: Receiver;
   readonly end: BaseBackupEnd;
   readonly stoppedAt: Date;
+  readonly config: ConfigFiles;
 }
 
 export async function captureCluster(options: CaptureOptions, context: CaptureContext): Promise<Capture> {
@@ -70,13 +73,38 @@ async function take({ connection, server, options, context }: Job, into: EntryFe
   const { major, systemId } = server;
   const { checkpoint, maxRate, clock } = options;
   const receiver = new Receiver(into, context.startedAt);
+  await keepLog(connection);
   context.step(checkpoint === 'fast' ? 'reading the whole server' : 'waiting for the next checkpoint of the server, then reading it whole');
   const end = await baseBackup(connection, { major, label: `holdfast ${context.store}`, checkpoint, maxRate }, receiver);
   const bytes = receiver.manifestBytes;
   const manifest = major < 13 ? ownManifest(receiver, end) : bytes;
   proveReceived(parseBackupManifest(manifest), receiver.files, systemId);
   receiver.addOwn(`${DATA_FOLDER}/${BACKUP_MANIFEST}`, manifest);
-  return { receiver, end, stoppedAt: clock.now() };
+  const config = await readConfigFiles(options.target);
+  addConfig(receiver, config);
+  return { receiver, end, stoppedAt: clock.now(), config };
+}
+
+/**
+ * The server must not remove log between the start and the end of the backup, however long that takes: a slot that goes with this session
+ * keeps it. Where none is left, the server keeps what wal_keep_size says, and tells when that was not enough.
+ */
+async function keepLog(connection: Connection): Promise<void> {
+  try {
+    await connection.query(`CREATE_REPLICATION_SLOT "holdfast_base_${connection.backend.pid}" TEMPORARY PHYSICAL RESERVE_WAL`, 'keeping the log of the backup');
+  } catch (error) {
+    if (!['53400', '55000', '42501'].includes(sqlState(error) ?? '')) throw error;
+  }
+}
+
+function addConfig(receiver: Receiver, { files, settings }: ConfigFiles): void {
+  receiver.addFolder(CONFIG_FOLDER);
+  if (settings !== '') receiver.addOwn(`${CONFIG_FOLDER}/settings.conf`, Buffer.from(settings));
+  for (const { path, bytes } of files) {
+    const parts = fromText(path).split('/').filter((part) => part !== '' && part !== '.' && part !== '..');
+    for (let depth = 1; depth < parts.length; depth++) receiver.addFolder([CONFIG_FOLDER, ...parts.slice(0, depth)].join('/'));
+    receiver.addOwn([CONFIG_FOLDER, ...parts].join('/'), bytes);
+  }
 }
 
 /** Servers before 13 write none. */
@@ -88,7 +116,7 @@ function ownManifest(receiver: Receiver, end: BaseBackupEnd): Buffer {
   return encodeBackupManifest({ version: 1, systemId: undefined, files, walRanges });
 }
 
-function manifestOf({ receiver, end, stoppedAt }: Taken, known: { readonly server: ServerIdentity; readonly facts: ServerFacts; readonly catalog: CatalogFacts; readonly context: CaptureContext }): StoreManifest {
+function manifestOf({ receiver, end, stoppedAt, config }: Taken, known: { readonly server: ServerIdentity; readonly facts: ServerFacts; readonly catalog: CatalogFacts; readonly context: CaptureContext }): StoreManifest {
   const { server, facts, catalog, context } = known;
   const { start } = receiver;
   if (start === undefined) throw new HoldfastError('source-failed', 'the server did not say where the backup begins');
@@ -100,8 +128,8 @@ function manifestOf({ receiver, end, stoppedAt }: Taken, known: { readonly serve
     store: context.store, systemId: server.systemId, server: server.version, timeline: start.timeline, startLsn: formatLsn(start.lsn), endLsn: formatLsn(end.lsn), endTimeline: end.timeline,
     startedAt: context.startedAt.toISOString(), stoppedAt: stoppedAt.toISOString(), segmentBytes: server.segmentBytes, blockBytes: facts.blockBytes, dataChecksums: facts.dataChecksums,
     standby: /^BACKUP FROM: standby$/m.test(receiver.label), ...(facts.dataDirectory === undefined ? {} : { dataDirectory: facts.dataDirectory }),
-    settings: facts.settings, tablespaces, databases: [...catalog.databases],
+    settings: facts.settings, tablespaces, databases: [...catalog.databases], configuration: config.paths,
   };
   const { files, folders, others, bytes } = receiver.counts;
-  return { kind: 'cluster', moment: stoppedAt.toISOString(), consistency: 'transactional', counts: { databases: catalog.databases.length, files, folders, others, bytes }, problems: [], leftOut: [], detail };
+  return { kind: 'cluster', moment: stoppedAt.toISOString(), consistency: 'transactional', counts: { databases: catalog.databases.length, files, folders, others, bytes }, problems: [], leftOut: config.leftOut, detail };
 }

@@ -15,9 +15,11 @@ import { giveTree } from './ownership.ts';
 export interface ExtractBaseOptions {
   readonly files: SnapshotFiles;
   readonly detail: ClusterDetail;
-  /** The new data directory: absolute, and not there yet. */
+  /** The new data directory: absolute, and not there yet unless `kept` is given. */
   readonly data: string;
-  /** A folder for each tablespace, by its OID; the others go to `DATA-tablespaces/NAME`. */
+  /** What stands at `data` gets this name. */
+  readonly kept?: string | undefined;
+  /** A folder for each tablespace, by its OID or name; the others go to `DATA-tablespaces/NAME`. */
   readonly tablespaces?: Readonly<Record<string, string>> | undefined;
   /** The user that the server will run as; undefined: owners stay as they were. */
   readonly owner?: Identity | undefined;
@@ -30,6 +32,8 @@ export interface ExtractBaseOptions {
 
 export interface ExtractedBase {
   readonly data: string;
+  /** Where the data directory that stood there is now. */
+  readonly kept: string | undefined;
   readonly tablespaces: readonly { readonly oid: string; readonly path: string }[];
   readonly counts: Readonly<Record<string, number>>;
   /** What could not be given back as it was, such as owners without privilege. */
@@ -39,8 +43,9 @@ export interface ExtractedBase {
 /** Throws `target-exists`, `target-failed`, `target-full`, `restore-unproven`, `repository-damaged`; nothing is left of it then. */
 export async function extractBase(options: ExtractBaseOptions): Promise<ExtractedBase> {
   const { files, detail, data, signal, progress } = options;
-  const places = apart(detail).map((space) => ({ oid: space.oid, path: options.tablespaces?.[space.oid] ?? path.join(`${data}-tablespaces`, fileNameOf(space)) }));
-  for (const place of [data, ...places.map((space) => space.path)]) await refuseExisting(place);
+  const places = apart(detail).map((space) => ({ oid: space.oid, path: placeOf(space, options) }));
+  refuseUnknown(detail, options.tablespaces);
+  for (const place of [...(options.kept === undefined ? [data] : []), ...places.map((space) => space.path)]) await refuseExisting(place);
   const building = `${data}.holdfast-new`;
   await refuseExisting(building);
   const made: string[] = [];
@@ -61,9 +66,9 @@ export async function extractBase(options: ExtractBaseOptions): Promise<Extracte
     await options.finish?.(building);
     if (options.owner !== undefined) await giveTree(building, options.owner);
     await syncFolder(building);
-    await putInPlace(building, data);
+    const stood = await putInPlace(building, data, options.kept);
     const told = reports.flatMap(({ problems }) => problems).filter(({ kind }) => options.owner === undefined || kind !== 'changed');
-    return { data, tablespaces: places, counts: sum(reports), problems: told.map((problem) => ({ ...problem, subject: problem.subject.replace(building, data) })) };
+    return { data, kept: stood ? options.kept : undefined, tablespaces: places, counts: sum(reports), problems: told.map((problem) => ({ ...problem, subject: problem.subject.replace(building, data) })) };
   } catch (error) {
     for (const place of made) await rm(place, { recursive: true, force: true });
     throw error;
@@ -73,6 +78,21 @@ export async function extractBase(options: ExtractBaseOptions): Promise<Extracte
 /** Tablespaces within the data directory come with it. */
 function apart(detail: ClusterDetail): readonly TablespaceManifest[] {
   return detail.tablespaces.filter(({ location }) => location.startsWith('/'));
+}
+
+function placeOf(space: TablespaceManifest, { data, kept, tablespaces }: ExtractBaseOptions): string {
+  const wanted = tablespaces?.[space.oid] ?? (space.name === undefined ? undefined : tablespaces?.[space.name]);
+  if (wanted !== undefined) return path.resolve(wanted);
+  // Those of a directory that is replaced stay where they are, so the new ones need names of their own.
+  const stamp = kept === undefined ? '' : kept.slice(data.length).replace(/^\.before/, '');
+  return path.join(`${data}-tablespaces${stamp}`, fileNameOf(space));
+}
+
+function refuseUnknown(detail: ClusterDetail, wanted: ExtractBaseOptions['tablespaces']): void {
+  const known = apart(detail).flatMap(({ oid, name }) => (name === undefined ? [oid] : [oid, name]));
+  const unknown = Object.keys(wanted ?? {}).find((one) => !known.includes(one));
+  if (unknown === undefined) return;
+  throw new HoldfastError('usage', `the backup has no tablespace ${unknown}`, { hint: known.length === 0 ? 'It has no tablespaces outside the data directory.' : `Its tablespaces are: ${apart(detail).map(({ oid, name }) => name ?? oid).join(', ')}.` });
 }
 
 /** A name that is safe as that of a folder, else the OID. */

@@ -4,7 +4,7 @@
  * - `data/`: the data directory as the server sends it, with `backup_label`, `backup_manifest` and the write-ahead log that makes it
  *   consistent, so that it can be started as it is. Links of `data/pg_tblspc` lead to `tablespaces`, never to where the server has them;
  * - `tablespaces/OID/`: the tablespaces that lie outside the data directory;
- * - `config/`: configuration that lies outside the data directory.
+ * - `config/`: configuration that lies outside the data directory, under its whole path, and `settings.conf`: all that is set.
  */
 import { z } from 'zod';
 import { HoldfastError } from '../../base/errors.ts';
@@ -67,6 +67,8 @@ const detail = z.object({
   settings: recoverySettings,
   tablespaces: z.array(tablespace),
   databases: z.array(database),
+  /** Absolute paths on the server of the files below `config`. */
+  configuration: z.object({ config: z.string().optional(), hba: z.string().optional(), ident: z.string().optional() }).optional(),
   /** The snapshot from which unchanged blocks were taken; undefined when all was read from the server. */
   parent: z.string().optional(),
 });

@@ -25,7 +25,8 @@ const LABEL_BYTES = 64 * 1024;
 export class Receiver implements BaseBackupListener, TarListener {
   /** By the path that the server's manifest uses. */
   readonly files = new Map<string, ReceivedFile>();
-  readonly counts = { files: 0, folders: 0, others: 0, bytes: 0 };
+  /** With the folder of the store. */
+  readonly counts = { files: 0, folders: 1, others: 0, bytes: 0 };
   start: BaseBackupStart | undefined;
   readonly #feed: EntryFeed;
   readonly #manifest: Buffer[] = [];
