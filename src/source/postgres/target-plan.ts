@@ -42,6 +42,9 @@ export interface TargetPlan {
   grantee(role: string): string | undefined;
 }
 
+/** Length of `_holdfast_new_20261121_014501`; see swap.ts. */
+const LEFTOVER_LENGTH = 29;
+
 /** How a new database will be made: `create` needs CREATEDB and a locale, `existing` is there and empty, `in place` changes what is there. */
 export type Way = 'create' | 'existing' | 'in place';
 
@@ -55,6 +58,7 @@ export function planTarget(target: TargetFacts, globals: Globals, needs: readonl
   for (const { extensions } of needs) for (const one of extensions) planExtension(target, one, choices, way, steps, missing);
   for (const need of needs) steps.push(...tablespaceSteps(target, need, choices), ...withoutExtensions(need, choices));
   if (!target.superuser) for (const { entries } of needs) steps.push(...entries.flatMap(superuserStep));
+  steps.push(...leftovers(target, needs));
   if (choices.owners === false) steps.push({ subject: 'owners', action: 'skip', detail: `as asked: all is owned by ${target.me}` });
   if (choices.privileges === false) steps.push({ subject: 'privileges', action: 'skip', detail: 'as asked' });
   if (missing.length > 0) throw refusal(missing);
@@ -175,6 +179,12 @@ function planExtension(target: TargetFacts, { name, version }: Needs['extensions
   } else if (there.version !== version) {
     steps.push({ subject: `extension ${name}`, action: 'map', detail: `from version ${version} to ${there.version}, which the server has` });
   }
+}
+
+/** A restore that was killed cannot clean up after itself; the next one names what it left. */
+function leftovers(target: TargetFacts, needs: readonly Needs[]): RestoreStep[] {
+  const unfinished = (name: string): boolean => needs.some(({ database }) => /^_holdfast_new_\d{8}_\d{6}$/.test(name.slice(-LEFTOVER_LENGTH)) && database.startsWith(name.slice(0, -LEFTOVER_LENGTH)));
+  return [...target.databases.keys()].filter(unfinished).map((name) => ({ subject: `database ${name}`, action: 'note', detail: 'a restore that did not come to its end has left it; nothing uses it, and you can drop it' }));
 }
 
 /** What is in a tablespace that the target lacks goes where the database is; nothing of the content depends on it. */
