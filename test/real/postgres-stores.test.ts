@@ -37,6 +37,16 @@ describe('a store of many databases', () => {
     expect((await stack.attempt(['backup'])).stdout).toMatch(/There are no databases gone, lost on the server[\s\S]*The server has: Target 3, other, postgres, target_2, target_9\./);
   });
 
+  it('takes one session for each database and a few more, also where the server has not many to give', async () => {
+    await using server = await debianPostgres({ max_connections: '24' });
+    const names = Array.from({ length: 12 }, (_, n) => `many_${n}`);
+    await psql(server.url, names.map((name) => `create database ${name};`).join('\n'));
+    for (const name of names) await psql(server.database(name), 'create table a as select 1 as i; create table b as select 2 as i;');
+    await using stack = await databaseStack([`url: ${server.url}`, 'databases: ["many_*"]']);
+    const { stdout } = await stack.attempt(['backup', '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ stores: [{ state: 'ok', counts: { databases: 12, tables: 24, rows: 24 } }] });
+  });
+
   it('tells all rights that are missing in all its databases, as a script that psql runs', async () => {
     await using server = await postgresOf(13);
     await psql(server.url, 'create role keeper login; create role boss; create database one; create database "Two"; create database shut; revoke connect on database shut from public');

@@ -1,6 +1,5 @@
 /** One database of a backup: a snapshot that is held, the sessions that read it, and the folder of files that comes out. */
 import { HoldfastError } from '../../base/errors.ts';
-import type { Connection } from '../../client/postgres/connection.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { DirectoryEntry, Entry, Metadata } from '../../repository/entry.ts';
 import type { CaptureContext, Part } from '../source.ts';
@@ -12,7 +11,7 @@ import type { TableChoice } from './choose-tables.ts';
 import { file, folder } from './entries.ts';
 import { encodeName } from './file-name.ts';
 import { writeLargeObjects } from './large-object.ts';
-import { lend } from './lend.ts';
+import { lend, SessionPool, type IdleSessions } from './lend.ts';
 import type { DatabaseManifest, LargeObjectManifest } from './manifest.ts';
 import { planTables } from './plan-tables.ts';
 import { previousDatabase } from './previous.ts';
@@ -30,6 +29,8 @@ export interface DatabaseRequest {
   /** Undefined: all tables. */
   readonly choice: TableChoice | undefined;
   readonly sizes: SplitSizes | undefined;
+  /** Those of all databases of the store. */
+  readonly idle: IdleSessions;
 }
 
 export interface HeldDatabase {
@@ -46,16 +47,16 @@ export async function holdDatabase(request: DatabaseRequest): Promise<HeldDataba
   const { target, context, choice } = request;
   const rows = context.part?.only !== 'schema';
   const held = await holdSnapshot(target, (all) => (rows ? (choice?.of(all) ?? all) : []));
-  const workers: Connection[] = [];
   const stopped = new AbortController();
+  const signal = AbortSignal.any([context.signal, stopped.signal]);
+  const workers = new SessionPool(() => joinSnapshot(target, held.id), PARALLEL, request.idle, signal);
   const release = async (): Promise<void> => {
     stopped.abort();
-    await Promise.all(workers.map((worker) => worker.close()));
+    await workers[Symbol.asyncDispose]();
     await held[Symbol.asyncDispose]();
   };
   try {
     const none = rows && choice !== undefined && held.tables.length === 0;
-    const signal = AbortSignal.any([context.signal, stopped.signal]);
     const made = none ? undefined : await capture(request, held, workers, signal);
     return { held, folder: made?.folder, leftOut: made?.leftOut ?? [], schemaBy: made?.schemaBy ?? '', release, account: () => made?.account() ?? missing(target.database) };
   } catch (error) {
@@ -68,7 +69,7 @@ const missing = (database: string): never => {
   throw new HoldfastError('internal', `${database} was not captured.`);
 };
 
-async function capture(request: DatabaseRequest, held: HeldSnapshot, workers: Connection[], signal: AbortSignal): Promise<Omit<HeldDatabase, 'held' | 'release'>> {
+async function capture(request: DatabaseRequest, held: HeldSnapshot, workers: SessionPool, signal: AbortSignal): Promise<Omit<HeldDatabase, 'held' | 'release'>> {
   const { target, metadata, context, sizes } = request;
   const { leader } = held;
   const schemaDone = await beginSchema(held, metadata, signal, scriptsOf(context.part));
@@ -77,9 +78,8 @@ async function capture(request: DatabaseRequest, held: HeldSnapshot, workers: Co
   const objects = all || (context.part?.only === 'data' && context.part.tables === undefined) ? await readLargeObjects(leader) : [];
   const leftOut = await readLeftOut(leader);
   const extensions = await leader.query<{ name: string; version: string }>('SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1', 'listing the extensions');
-  for (let n = 0; n < PARALLEL; n++) workers.push(await joinSnapshot(target, held.id));
   const schema = await schemaDone();
-  const readers: Readers = { pool: lend(workers, signal), lead: lend([leader], signal) };
+  const readers: Readers = { pool: workers.lend, lead: lend([leader], signal) };
   const previous = previousDatabase(context.previous, target.database);
   const plans = await planTables(held, readers, { frugal: context.frugal ?? false, previous, sizes, step: (sentence) => context.step(sentence) });
   const tables = plans.map((plan) => new TableCapture(plan, readers));

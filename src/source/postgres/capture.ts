@@ -6,6 +6,7 @@ import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { TrafficMeter } from '../../client/postgres/traffic.ts';
 import type { Capture, CaptureContext, StoreManifest, Traffic } from '../source.ts';
 import { holdDatabase, PARALLEL, type HeldDatabase } from './capture-database.ts';
+import { IdleSessions } from './lend.ts';
 import { TableChoice } from './choose-tables.ts';
 import { file, folder, plainMetadata } from './entries.ts';
 import { encodeName } from './file-name.ts';
@@ -26,11 +27,12 @@ export async function capturePostgres(targets: readonly PostgresTarget[], clock:
   const meters = new Set(targets.flatMap(({ meter }) => meter ?? []));
   const traffic = (): Traffic => ({ received: sumOf(meters, 'received'), sent: sumOf(meters, 'sent') });
   const choice = context.part?.tables === undefined ? undefined : new TableChoice(context.part.tables);
+  const idle = new IdleSessions();
   const release = async (): Promise<void> => {
     await Promise.all(held.map((one) => one.release()));
   };
   try {
-    for (const target of targets) held.push(await holdDatabase({ target, metadata, context, choice, sizes }));
+    for (const target of targets) held.push(await holdDatabase({ target, metadata, context, choice, sizes, idle }));
     if (context.part?.only !== 'schema') choice?.refuseUnused(context.store);
     const [first] = held;
     if (first === undefined) throw new HoldfastError('config', `The store ${context.store} names no database.`);
