@@ -75,3 +75,12 @@ export function fromPolicy(policy: RetentionPolicy): readonly (readonly [string,
   const spans = SPANS.flatMap(([name, key]) => (policy[name] === undefined ? [] : [[key, formatSpan(policy[name])] as const]));
   return [...counts, ...spans, ...(policy.tags === undefined ? [] : [['tags', policy.tags.map((list) => list.join(','))] as const])];
 }
+
+/** Groups of tables in plans that no store of the plan defines. `groups`: by store. */
+export function unknownGroups(plans: Readonly<Record<string, PlanEntry>>, groups: Readonly<Record<string, readonly string[]>>): readonly UnknownName[] {
+  return Object.entries(plans).flatMap(([plan, { tables, stores }]) => {
+    if (tables === undefined) return [];
+    const known = [...new Set((stores === undefined || stores === 'all' ? Object.keys(groups) : stores).flatMap((store) => groups[store] ?? []))];
+    return known.includes(tables) ? [] : [{ path: ['plans', plan, 'tables'], name: tables, known }];
+  });
+}

@@ -1,7 +1,7 @@
 /** What may stand in `holdfast.yaml`, and what one day will. */
 import { z } from 'zod';
 import { didYouMeanText } from '../base/did-you-mean.ts';
-import { keep, plan, unknownNames } from './plan-schema.ts';
+import { keep, plan, unknownGroups, unknownNames } from './plan-schema.ts';
 import { EXPOSED, limit, repository, s3, secretReference, sftp } from './repository-schema.ts';
 import { SECRET_FORMS } from './secret-reference.ts';
 import { size } from './size.ts';
@@ -102,6 +102,11 @@ export const configSchema = z
       const kind = path[2] === 'to' ? 'repository' : 'store';
       const suggestion = didYouMeanText(given, known);
       context.addIssue({ code: 'custom', path: [...path], message: `there is no ${kind} "${given}"${suggestion === '' ? `; there are: ${known.join(', ')}` : suggestion}` });
+    }
+    const groups = Object.fromEntries(Object.entries(stores).map(([name, { postgres }]) => [name, Object.keys(postgres?.tables ?? {})]));
+    for (const { path, name: given, known } of unknownGroups(plans ?? {}, groups)) {
+      const others = known.length === 0 ? '; define it under `tables:` of a postgres store' : `; there are: ${known.join(', ')}`;
+      context.addIssue({ code: 'custom', path: [...path], message: `no store has a group of tables "${given}"${didYouMeanText(given, known) || others}` });
     }
   });
 

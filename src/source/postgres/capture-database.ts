@@ -1,7 +1,8 @@
 /** One database of a backup: a snapshot that is held, the sessions that read it, and the folder of files that comes out. */
 import { HoldfastError } from '../../base/errors.ts';
+import { fromText } from '../../base/raw-name.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
-import type { DirectoryEntry, Entry, Metadata } from '../../repository/entry.ts';
+import type { ContentSink, DirectoryEntry, Entry, Metadata } from '../../repository/entry.ts';
 import type { CaptureContext, Part } from '../source.ts';
 import type { Readers } from './ask-table.ts';
 import { beginSchema } from './capture-schema.ts';
@@ -10,7 +11,7 @@ import { readLargeObjects, readLeftOut, readSequences, sequencesSql } from './ca
 import type { TableChoice } from './choose-tables.ts';
 import { file, folder } from './entries.ts';
 import { encodeName } from './file-name.ts';
-import { writeLargeObjects } from './large-object.ts';
+import { rightsOf, sameLargeObjects, writeLargeObjects } from './large-object.ts';
 import { lend, SessionPool, type IdleSessions } from './lend.ts';
 import type { DatabaseManifest, LargeObjectManifest } from './manifest.ts';
 import { planTables } from './plan-tables.ts';
@@ -72,7 +73,8 @@ const missing = (database: string): never => {
 async function capture(request: DatabaseRequest, held: HeldSnapshot, workers: SessionPool, signal: AbortSignal): Promise<Omit<HeldDatabase, 'held' | 'release'>> {
   const { target, metadata, context, sizes } = request;
   const { leader } = held;
-  const schemaDone = await beginSchema(held, metadata, signal, scriptsOf(context.part));
+  const previous = previousDatabase(context.previous, target.database);
+  const schemaDone = await beginSchema({ held, metadata, signal, withScripts: scriptsOf(context.part), frugal: context.frugal ?? false, previous });
   const all = context.part === undefined;
   const sequences = context.part?.only === 'schema' ? [] : await readSequences(leader, context.part?.tables === undefined ? undefined : held.tables);
   const objects = all || (context.part?.only === 'data' && context.part.tables === undefined) ? await readLargeObjects(leader) : [];
@@ -80,12 +82,18 @@ async function capture(request: DatabaseRequest, held: HeldSnapshot, workers: Se
   const extensions = await leader.query<{ name: string; version: string }>('SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1', 'listing the extensions');
   const schema = await schemaDone();
   const readers: Readers = { pool: workers.lend, lead: lend([leader], signal) };
-  const previous = previousDatabase(context.previous, target.database);
   const plans = await planTables(held, readers, { frugal: context.frugal ?? false, previous, sizes, step: (sentence) => context.step(sentence) });
   const tables = plans.map((plan) => new TableCapture(plan, readers));
   let read: LargeObjectManifest[] | undefined;
-  const large: Entry[] = objects.length === 0 ? [] : [file('large-objects.sql', metadata, {
-    from: 'stream', write: (sink) => readers.pool(async (worker) => void (read = await writeLargeObjects(worker, objects, sink))),
+  let unchanged = false;
+  const stream = { from: 'stream' as const, write: (sink: ContentSink) => readers.pool(async (worker) => void (read = await writeLargeObjects(worker, objects, sink))) };
+  const same = context.frugal === true && objects.length > 0 && previous !== undefined && (await sameLargeObjects(leader, objects, previous.database)) ? previous : undefined;
+  const large: Entry[] = objects.length === 0 ? [] : [file('large-objects.sql', metadata, same === undefined ? stream : {
+    from: 'previous', path: fromText(`${same.folder}/large-objects.sql`), otherwise: stream,
+    kept: () => {
+      read = [...same.database.largeObjects];
+      unchanged = true;
+    },
   })];
   const name = encodeName(target.database);
   const withRows = context.part?.only !== 'schema';
@@ -99,7 +107,9 @@ async function capture(request: DatabaseRequest, held: HeldSnapshot, workers: Se
     if (unread.length > 0) throw new HoldfastError('source-failed', `Not all of ${target.database} was read: ${unread.slice(0, 5).join(', ')}${unread.length > 5 ? ` and ${unread.length - 5} more` : ''}.`);
     const { id, lsn, moment } = held;
     return {
-      name: target.database, folder: name, snapshot: id, ...(lsn === undefined ? {} : { lsn }), moment, tables: tables.flatMap((table) => table.account() ?? []), sequences, largeObjects: read ?? [], extensions,
+      name: target.database, folder: name, snapshot: id, ...(lsn === undefined ? {} : { lsn }), moment, tables: tables.flatMap((table) => table.account() ?? []), sequences, largeObjects: read ?? [],
+      ...(objects.length === 0 ? {} : { largeObjectRights: rightsOf(objects) }), ...(unchanged ? { largeObjectsUnchanged: true } : {}), extensions,
+      ...(schema.fingerprint === undefined ? {} : { catalogFingerprint: schema.fingerprint }), ...(schema.unchanged() ? { schemaUnchanged: true } : {}),
     };
   };
   return { folder: folder(name, metadata, children), leftOut, schemaBy: schema.by, account };
