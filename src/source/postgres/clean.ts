@@ -9,6 +9,7 @@ import { dependentsOutside, dropsOf, thoseToDrop, type Drop } from './drops.ts';
 import { explains } from './expected-facts.ts';
 import { readFacts } from './facts.ts';
 import { makeRoles } from './make-roles.ts';
+import { managedLost, managedSchemas, replaceManagedRows, withoutManaged } from './managed.ts';
 import { prepare, type Prepared } from './prepare.ts';
 import { proveCatalog, proveLargeObjects, proveSequences, proveTable } from './prove.ts';
 import { isTolerant, loadTable, parseLines, writeLargeObjects, type Rebuild } from './rebuild.ts';
@@ -16,6 +17,7 @@ import { rebuildOf, refuseUnproven } from './restore.ts';
 import type { RestoreJob } from './restore-job.ts';
 import { runEntries } from './run-entries.ts';
 import type { SchemaEntry } from './schema-entry.ts';
+import { statementsOf } from './script.ts';
 import { prepareWriting } from './session.ts';
 import type { StoredDatabase } from './stored.ts';
 import { readDetail } from './manifest.ts';
@@ -29,7 +31,10 @@ export async function planClean(job: RestoreJob): Promise<readonly RestoreStep[]
   for (const database of prepared.databases) {
     await Connection.with({ ...job.server, database: database.manifest.name }, async (connection) => {
       await prepareWriting(connection);
-      const drops = dropsOf([...database.preData, ...database.postData]);
+      const entries = [...database.preData, ...database.postData];
+      const managed = prepared.plan.target.superuser ? new Map<string, string>() : await managedSchemas(connection);
+      steps.push(...managedLost(entries, managed).map(({ entry, because }): RestoreStep => ({ subject: `schema ${entry.name}`, action: 'note', detail: because })));
+      const drops = dropsOf(withoutManaged(entries, managed));
       const outside = await outsiders(connection, drops, database, job.request.cascade === true);
       const there = await thoseToDrop(connection, drops);
       steps.push(...there.slice(0, SHOWN).map((subject): RestoreStep => ({ subject, action: 'replace', detail: 'by that of the backup; what stands there now is not kept' })));
@@ -41,8 +46,10 @@ export async function planClean(job: RestoreJob): Promise<readonly RestoreStep[]
   return steps;
 }
 
-async function outsiders(connection: Connection, drops: readonly Drop[], { manifest }: StoredDatabase, cascade: boolean): Promise<string[]> {
-  const outside = await dependentsOutside(connection, drops);
+async function outsiders(connection: Connection, drops: readonly Drop[], { manifest, postData }: StoredDatabase, cascade: boolean): Promise<string[]> {
+  // Triggers of ours on tables that stay go with their function, and come back with it.
+  const comesBack = new Set(postData.filter(({ kind }) => kind === 'TRIGGER').map(({ schema, name }) => `trigger ${name.slice(name.indexOf(' ') + 1)} on table ${schema ?? ''}.${name.slice(0, name.indexOf(' '))}`));
+  const outside = (await dependentsOutside(connection, drops)).filter((name) => !comesBack.has(name));
   if (outside.length === 0 || cascade) return outside;
   throw new HoldfastError('target-exists', `In ${manifest.name}, ${outside.length === 1 ? 'one object depends' : `${outside.length} objects depend`} on what would be replaced, and the backup does not have them:${outside.map((one) => `\n  - ${one}`).join('')}`, {
     hint: 'Add --cascade to drop them too. Or leave --clean out: then the whole database is built beside and swapped, and the old one is kept.',
@@ -71,32 +78,40 @@ async function replaceAll(connection: Connection, job: RestoreJob, prepared: Pre
   const { plan } = prepared;
   const rebuild = rebuildOf(prepared, job, database);
   const there = await readFacts(connection);
-  const drops = dropsOf([...database.preData, ...database.postData]);
+  const managed = plan.target.superuser ? new Map<string, string>() : await managedSchemas(connection);
+  const [preData, postData] = [withoutManaged(database.preData, managed), withoutManaged(database.postData, managed)];
+  const drops = dropsOf([...preData, ...postData]);
   await connection.query('BEGIN', 'beginning the restore');
   // The event triggers of the target are not asked about what comes back.
   if (plan.target.superuser) await connection.query('SET LOCAL session_replication_role = replica', 'beginning the restore');
   await outsiders(connection, drops, database, request.cascade === true);
   request.step(`Dropping what the backup has from ${manifest.name}`);
   for (const { statement } of drops) await connection.query(statement, `replacing what is in ${manifest.name}`);
-  const [before, after] = [adaptEntries(await withoutSchemas(connection, database.preData), plan), adaptEntries(database.postData, plan)];
+  const [before, after] = [adaptEntries(await withoutSchemas(connection, preData), plan), adaptEntries(postData, plan)];
   const tolerant = isTolerant(plan) ? 'by savepoints' : false;
-  const lost = [...before.lost, ...after.lost, ...(await runEntries(connection, before.entries, 'making the schema', tolerant))];
+  const lost = [...managedLost([...database.preData, ...database.postData], managed), ...before.lost, ...after.lost, ...(await runEntries(connection, before.entries, 'making the schema', tolerant))];
   await prepareWriting(connection);
-  for (const table of manifest.tables.filter(({ extension }) => !extension)) {
+  const proof: ProofLine[] = [];
+  const rows = manifest.tables.filter(({ extension }) => !extension);
+  const ours = rows.filter(({ schema }) => !managed.has(schema));
+  const others = await replaceManagedRows(connection, rows.filter(({ schema }) => managed.has(schema)), rebuild);
+  proof.push(...others.proof);
+  lost.push(...others.lost);
+  for (const table of ours) {
     request.step(`Loading ${table.schema}.${table.name}`);
     await loadTable(connection, table, rebuild, { begun: true });
   }
   lost.push(...(await finish(connection, rebuild, after.entries, tolerant)));
   request.step(`Comparing ${manifest.name} with the manifest`);
   await prepareWriting(connection);
-  const proof: ProofLine[] = [];
-  for (const table of manifest.tables.filter(({ extension }) => !extension)) proof.push(await proveTable(connection, table));
-  proof.push(await proveSequences(connection, manifest, explains(lost)), await proveLargeObjects(connection, manifest));
+  for (const table of ours) proof.push(await proveTable(connection, table));
+  const sequences = manifest.sequences.filter(({ schema }) => !managed.has(schema));
+  proof.push(await proveSequences(connection, { ...manifest, sequences }, explains(lost)), await proveLargeObjects(connection, manifest));
   const facts = parseLines((await job.files.bytes(fromText(`${database.folder}/catalog.json`))).toString('utf8'));
   proof.push(await proveCatalog(connection, facts, database.major, { plan, lost, there }));
   refuseUnproven(proof, []);
   await connection.query('COMMIT', `putting ${manifest.name} in place`);
-  const names = manifest.tables.map(({ schema, name }) => qualified(schema, name));
+  const names = ours.map(({ schema, name }) => qualified(schema, name));
   if (names.length > 0) await connection.query(`ANALYZE ${names.join(', ')}`, 'gathering statistics');
   return { proof, lost };
 }
@@ -104,13 +119,14 @@ async function replaceAll(connection: Connection, job: RestoreJob, prepared: Pre
 async function finish(connection: Connection, rebuild: Rebuild, after: readonly SchemaEntry[], tolerant: 'by savepoints' | false): Promise<Lost[]> {
   const { files, folder, manifest, plan } = rebuild;
   const script = (await files.bytes(fromText(`${folder}/sequences.sql`))).toString('utf8');
-  await connection.query(script === '' ? 'SELECT' : script, 'setting the sequences');
+  const values = statementsOf(script).map((sql) => ({ kind: 'SEQUENCE SET', schema: undefined, name: sql, owner: undefined, statements: [sql] }));
+  const lost = await runEntries(connection, values, 'setting the sequences', tolerant);
   if (manifest.largeObjects.length > 0) {
     const list = manifest.largeObjects.map(({ oid }) => oid).join(', ');
     await connection.query(`SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata WHERE oid IN (${list})`, 'replacing large objects');
-    await writeLargeObjects(connection, files.read(fromText(`${folder}/large-objects.sql`)), plan, tolerant);
+    lost.push(...(await writeLargeObjects(connection, files.read(fromText(`${folder}/large-objects.sql`)), plan, tolerant)));
   }
-  return await runEntries(connection, after, 'making constraints, triggers and privileges', tolerant);
+  return [...lost, ...(await runEntries(connection, after, 'making constraints, triggers and privileges', tolerant))];
 }
 
 /** A schema that is there stays, for it may hold what is not ours. */

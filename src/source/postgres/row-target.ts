@@ -21,6 +21,7 @@ interface Found {
   readonly oid: string;
   readonly kind: string;
   readonly mine: boolean;
+  readonly readable: boolean;
   readonly columns: readonly { readonly name: string; readonly type: string; readonly needed: boolean; readonly generated: boolean }[];
 }
 
@@ -31,6 +32,7 @@ export async function readRowTargets(connection: Connection, tables: readonly Ta
   const names = tables.map(({ schema, name }) => `(${literal(schema)}, ${literal(name)})`).join(', ');
   const rows = await connection.query<Found>(
     `SELECT n.nspname AS schema, c.relname AS name, c.oid::text AS oid, c.relkind::text AS kind, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS mine,
+       pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
        coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
          'needed', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', 'generated', a.attgenerated <> '') ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns
@@ -51,7 +53,8 @@ export async function readRowTargets(connection: Connection, tables: readonly Ta
     if (needed.length > 0) problems.push(`table ${shown} has columns that the backup does not know and that must have a value: ${needed.join(', ')}`);
     const types = new Map(there.columns.filter(({ generated }) => !generated).map(({ name, type }) => [name, type]));
     const columns = table.columns.filter((column) => types.has(column));
-    const [any] = await connection.query<{ filled: boolean }>(`SELECT EXISTS (SELECT FROM ONLY ${qualified(table.schema, table.name)}) AS filled`, doing).catch(() => [{ filled: true }]);
+    // What we may not read may hold rows.
+    const [any] = there.readable ? await connection.query<{ filled: boolean }>(`SELECT EXISTS (SELECT FROM ONLY ${qualified(table.schema, table.name)}) AS filled`, doing) : [{ filled: true }];
     targets.push({ table, oid: there.oid, columns, types: columns.map((column) => types.get(column) ?? 'text'), absent: table.columns.filter((column) => !types.has(column)), filled: any?.filled === true });
   }
   return { targets, problems };
