@@ -37,6 +37,7 @@ export type StoreBackup =
       readonly state: 'ok' | 'degraded';
       readonly snapshot: string;
       readonly counts: Readonly<Record<string, number>>;
+      readonly position?: string | undefined;
       readonly problems: readonly Problem[];
       readonly archived: ArchiveResult;
       readonly part: Part | undefined;
@@ -99,7 +100,7 @@ class BackupRun {
     }
   }
 
-  async #capture(store: Store, source: Source, traffic: (moved: Traffic) => void): Promise<Pick<Extract<StoreBackup, { state: 'ok' | 'degraded' }>, 'state' | 'snapshot' | 'counts' | 'problems' | 'archived' | 'part'>> {
+  async #capture(store: Store, source: Source, traffic: (moved: Traffic) => void): Promise<Pick<Extract<StoreBackup, { state: 'ok' | 'degraded' }>, 'state' | 'snapshot' | 'counts' | 'position' | 'problems' | 'archived' | 'part'>> {
     const { clock, emit, signal } = this.#context;
     const startedAt = clock.now();
     const problems: Problem[] = [];
@@ -128,7 +129,7 @@ class BackupRun {
     const [manifest] = manifests;
     if (!manifest) throw new Error('a backup without a manifest');
     const snapshot = await this.#saveSnapshot(manifest, part, capture.paths.map(toText), archived, startedAt, previous?.id);
-    return { state: manifest.state, snapshot, counts: manifest.content.counts, problems, archived, part };
+    return { state: manifest.state, snapshot, counts: manifest.content.counts, position: manifest.content.position, problems, archived, part };
   }
 
   /** The source's own account, with what the engine has met while it read. */

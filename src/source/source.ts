@@ -25,6 +25,8 @@ export interface StoreManifest {
   readonly traffic?: Traffic | undefined;
   /** Undefined: the whole store. */
   readonly part?: Part | undefined;
+  /** Where in the server's log the content stands, for people: `0/A000100 on timeline 1`. */
+  readonly position?: string | undefined;
   /** What only this kind of source knows: tables with fingerprints, server versions … JSON. */
   readonly detail: unknown;
 }

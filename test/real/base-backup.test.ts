@@ -2,6 +2,7 @@
 import { chown, mkdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { sleep } from '../../src/base/clock.ts';
 import { unprivileged } from '../../src/client/postgres/programs.ts';
 import { contentOf, databaseStack, psql, type DatabaseStack } from '../fixture/database-stack.ts';
 import { DEBIAN_POSTGRES, debianPostgres, MAJORS, postgresOf, type TestServer } from '../fixture/postgres-server.ts';
@@ -79,3 +80,54 @@ test('a user that may replicate needs no line for replication in pg_hba.conf, an
   expect(refused.code).toBe(1);
   expect(refused.stdout + refused.stderr).toContain('ALTER ROLE "app" REPLICATION');
 }, 60_000);
+
+test('configuration outside the data directory comes along, and the copy gets one that does not reach into the live server', async () => {
+  await using outside = await tablespaceFolder();
+  await using first = await debianPostgres();
+  const data = (await psql(first.url, 'show data_directory')).trim();
+  await first.stop();
+  await run('sh', ['-c', `mv ${data}/postgresql.conf ${data}/pg_hba.conf ${data}/pg_ident.conf ${outside.folder}`]);
+  await run('sh', ['-c', `echo "data_directory = '${data}'" >> ${outside.path('postgresql.conf')}; echo 'max_connections = 77' >> ${outside.path('postgresql.conf')}`]);
+  const [config_file, hba_file, ident_file] = ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf'].map((name) => outside.path(name));
+  await using server = await startRestored(data, 15, { config_file: config_file ?? '', hba_file: hba_file ?? '', ident_file: ident_file ?? '' });
+  await using stack = await databaseStack([`url: ${server.url('postgres')}`, 'physical: true']);
+  await stack.holdfast('backup');
+  expect((await stack.holdfast('ls', 'db', `/db/config${outside.folder}`)).stdout).toMatch(/pg_hba\.conf[\s\S]*pg_ident\.conf[\s\S]*postgresql\.conf/);
+  await stack.holdfast('restore', 'db', '--into', stack.path('data'));
+  await run(join(DEBIAN_POSTGRES, 'pg_verifybackup'), [stack.path('data')]);
+  await using restored = await startRestored(stack.path('data'), 15);
+  expect(await psql(restored.url('postgres'), `select name, setting from pg_settings where name in ('data_directory', 'max_connections') order by 1`)).toBe(`data_directory|${stack.path('data')}\nmax_connections|77\n`);
+}, 60_000);
+
+test('a server that goes away in the middle leaves no snapshot', async () => {
+  await using server = await debianPostgres();
+  await using stack = await clusterStack(server);
+  await psql(server.url, FILL);
+  await stack.configure([`url: ${server.url}`, 'physical: { max-rate: 1M }']);
+  const backup = stack.attempt(['backup', '--json']);
+  await until(async () => (await psql(server.url, 'select count(*) from pg_stat_progress_basebackup where backup_streamed > 0')) === '1\n');
+  await server.stop();
+  const outcome = await backup;
+  expect(outcome.code).toBe(1);
+  expect(outcome.stdout).toContain('source-failed');
+  expect((await stack.attempt(['snapshots'])).stdout).toContain('holds no snapshots yet');
+}, 60_000);
+
+test('an unchanged server costs next to nothing the second time', async () => {
+  await using server = await debianPostgres();
+  await using stack = await clusterStack(server);
+  await psql(server.url, FILL);
+  interface Report { readonly stores: readonly { readonly bytesRead: number; readonly bytesStored: number }[] }
+  await stack.holdfast('backup');
+  const second = JSON.parse((await stack.holdfast('backup', '--json')).stdout) as Report;
+  const [store] = second.stores;
+  expect(store?.bytesStored).toBeLessThan((store?.bytesRead ?? 0) / 100);
+}, 60_000);
+
+async function until(met: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 600; tries++) {
+    if (await met()) return;
+    await sleep(50);
+  }
+  throw new Error('it did not come to pass');
+}

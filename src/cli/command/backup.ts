@@ -103,7 +103,7 @@ export function backupDocument(report: BackupReport): object {
       store.state === 'failed'
         ? { store: store.store, kind: store.kind, state: store.state, seconds: store.seconds, traffic: store.traffic, error: { code: store.error.code, message: store.error.message, hint: store.error.hint } }
         : {
-            store: store.store, kind: store.kind, state: store.state, seconds: store.seconds, snapshot: store.snapshot, counts: store.counts, problems: store.problems,
+            store: store.store, kind: store.kind, state: store.state, seconds: store.seconds, snapshot: store.snapshot, counts: store.counts, position: store.position, problems: store.problems,
             part: store.part, traffic: store.traffic, bytesRead: store.archived.totalBytes, bytesAdded: store.archived.dataAdded, bytesStored: store.archived.dataAddedPacked,
           },
     ),
@@ -146,7 +146,7 @@ function whatOf(store: Exclude<StoreBackup, { state: 'failed' }>): string {
   const part = partText(store.part);
   const counted = store.part?.only === 'schema' ? ['databases'] : ['databases', 'tables', 'rows', 'files'];
   const parts = counted.flatMap((name) => (counts[name] === undefined ? [] : [plural(counts[name], name.slice(0, -1))]));
-  return printable([...(part === undefined ? [] : [`${part}:`]), parts.join(', ')].join(' '));
+  return printable([...(part === undefined ? [] : [`${part}:`]), [...parts, ...(store.position === undefined ? [] : [`up to ${store.position}`])].join(', ')].join(' '));
 }
 
 const SHOWN = 20;

@@ -56,7 +56,9 @@ export async function captureCluster(options: CaptureOptions, context: CaptureCo
     parallel: 1,
     manifest: () => {
       if (taken === undefined) throw new HoldfastError('source-failed', 'the base backup did not come to its end');
-      return Promise.resolve(manifestOf(taken, { server, facts, catalog, context }));
+      const { meter } = target;
+      const traffic = meter === undefined ? undefined : { received: meter.received, sent: meter.sent };
+      return Promise.resolve({ ...manifestOf(taken, { server, facts, catalog, context }), traffic });
     },
     [Symbol.asyncDispose]: () => lifetime.disposeAsync(),
   };
@@ -130,6 +132,8 @@ function manifestOf({ receiver, end, stoppedAt, config }: Taken, known: { readon
     standby: /^BACKUP FROM: standby$/m.test(receiver.label), ...(facts.dataDirectory === undefined ? {} : { dataDirectory: facts.dataDirectory }),
     settings: facts.settings, tablespaces, databases: [...catalog.databases], configuration: config.paths,
   };
-  const { files, folders, others, bytes } = receiver.counts;
-  return { kind: 'cluster', moment: stoppedAt.toISOString(), consistency: 'transactional', counts: { databases: catalog.databases.length, files, folders, others, bytes }, problems: [], leftOut: config.leftOut, detail };
+  return {
+    kind: 'cluster', moment: stoppedAt.toISOString(), consistency: 'transactional', counts: { databases: catalog.databases.length, ...receiver.counts }, problems: [], leftOut: config.leftOut,
+    position: `${detail.endLsn} on timeline ${detail.endTimeline}`, detail,
+  };
 }
