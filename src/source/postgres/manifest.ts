@@ -74,6 +74,10 @@ const database = z.object({
   /** They were found equal to those of the snapshot before, by their hashes, and taken over. */
   largeObjectsUnchanged: z.boolean().optional(),
   extensions: z.array(z.object({ name: z.string(), version: z.string() })),
+  /** Of the catalogue, as the server computed it; of frugal backups. See catalog-fingerprint.ts. */
+  catalogFingerprint: z.string().optional(),
+  /** It was that of the snapshot before, whose schema was taken over. */
+  schemaUnchanged: z.boolean().optional(),
 });
 
 const detail = z.object({ store: z.string(), server: z.string(), schemaBy: z.string(), databases: z.array(database) });

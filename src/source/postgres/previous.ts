@@ -10,6 +10,8 @@ export interface PreviousDatabase {
   /** The folder of the database itself. */
   readonly folder: RawName;
   readonly database: DatabaseManifest;
+  /** The program that dumped its schema. */
+  readonly schemaBy: string;
   table(schema: string, name: string): TableManifest | undefined;
 }
 
@@ -20,7 +22,7 @@ export function previousDatabase(previous: CaptureContext['previous'], database:
   if (detail === undefined || found === undefined) return undefined;
   const tables = new Map(found.tables.map((table) => [JSON.stringify([table.schema, table.name]), table]));
   const folder = fromText(`/${encodeName(detail.store)}/${found.folder}`);
-  return { folder, dataFolder: fromText(`/${encodeName(detail.store)}/${found.folder}/data`), database: found, table: (schema, name) => tables.get(JSON.stringify([schema, name])) };
+  return { folder, dataFolder: fromText(`/${encodeName(detail.store)}/${found.folder}/data`), database: found, schemaBy: detail.schemaBy, table: (schema, name) => tables.get(JSON.stringify([schema, name])) };
 }
 
 function understood({ manifest }: NonNullable<CaptureContext['previous']>): PostgresDetail | undefined {
