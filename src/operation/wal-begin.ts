@@ -46,6 +46,8 @@ export interface Beginning {
   /** Up to here everything is durable; 0 when nothing is. */
   readonly stored: Lsn;
   readonly start: StartDecision;
+  /** The slot was made just now: if nothing comes of it, it must not stay. */
+  readonly madeSlot: boolean;
 }
 
 /** Throws `foreign-server` and `slot-lost`, before anything was changed on the server. */
@@ -58,8 +60,9 @@ export async function beginFollowing(options: BeginOptions, context: Context): P
   const facts = { store: store.name, server, history: entries, stored, anew: newSlot };
   // A server that is refused gets no slot.
   chooseStart({ ...facts, restart: undefined });
-  const start = chooseStart({ ...facts, restart: await openSlot(options) });
-  return { ...(await takeUp(options, wal, end?.segment, start, context)), start };
+  const { restart, made } = await openSlot(options);
+  const start = chooseStart({ ...facts, restart });
+  return { ...(await takeUp(options, wal, end?.segment, start, context)), start, madeSlot: made };
 }
 
 /** The end of the newest stored log: on the highest timeline of the cluster that was stored last. */
@@ -70,15 +73,16 @@ function newestEnd(wal: StoredWal): { readonly systemId: string; readonly segmen
 }
 
 /** Makes the slot where there is none. Answers from where on the server keeps log for it. */
-async function openSlot({ store, connection, server, newSlot, look, tell }: BeginOptions): Promise<Lsn | undefined> {
+async function openSlot({ store, connection, server, newSlot, look, tell }: BeginOptions): Promise<{ readonly restart: Lsn | undefined; readonly made: boolean }> {
   const { slot } = store.wal;
   const seen = await look();
   const lost = seen?.slot?.status === 'lost';
   if (lost && !newSlot) throw slotLost(`the server has given up the replication slot ${slot}: it no longer keeps the log that is needed next`);
   if (lost) await dropSlot(connection, slot);
-  if (await createSlot(connection, slot)) tell({ kind: 'note', sentence: `made the replication slot ${slot}: from now on the server keeps its log until it is stored here` });
+  const made = await createSlot(connection, slot);
+  if (made) tell({ kind: 'note', sentence: `made the replication slot ${slot}: from now on the server keeps its log until it is stored here` });
   const restart = (lost ? undefined : seen?.slot?.restart) ?? (await look())?.slot?.restart;
-  return restart ?? (await readSlot(connection, slot, server.major))?.restart;
+  return { restart: restart ?? (await readSlot(connection, slot, server.major))?.restart, made };
 }
 
 /** Takes up what the repository has: the unfinished segment is sent once more and compared, the one before it is read for its times. */

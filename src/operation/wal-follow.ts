@@ -8,7 +8,7 @@ import { isHoldfastError, type HoldfastError } from '../base/errors.ts';
 import type { Connection } from '../client/postgres/connection.ts';
 import { formatLsn, type Lsn } from '../client/postgres/replication/lsn.ts';
 import type { ReceivedLog } from '../client/postgres/replication/segment.ts';
-import { connectReplication, identify, readHistory, type ServerIdentity } from '../client/postgres/replication/session.ts';
+import { connectReplication, dropSlot, identify, readHistory, type ServerIdentity } from '../client/postgres/replication/session.ts';
 import { parseHistory } from '../policy/wal-map.ts';
 import { chooseStart, type StartDecision } from '../policy/wal-start.ts';
 import type { WalCoverage } from '../source/cluster/wal-archive.ts';
@@ -61,6 +61,7 @@ class Follower {
   #coveredMs = -Infinity;
   #failure: unknown;
   #givenUp = false;
+  #madeSlot = false;
   readonly #end = new AbortController();
   #wake: () => void = () => undefined;
   readonly #counts = { bytes: 0, added: 0, flushes: 0 };
@@ -180,6 +181,10 @@ class Follower {
       if (this.#end.signal.aborted) return;
       this.#wake();
       await reception.run();
+    } catch (error) {
+      // A slot that was made for log that is not to be had would only fill the server's disk.
+      if (this.#madeSlot && isHoldfastError(error, 'wal-gap', 'slot-lost') && log.waitingBytes === 0) await dropSlot(connection, store.wal.slot).catch(() => undefined);
+      throw error;
     } finally {
       this.#reception = undefined;
       this.#connection = undefined;
@@ -205,6 +210,7 @@ class Follower {
     this.#stored = begun.stored;
     if (history !== undefined) this.#histories.set(server.timeline, history);
     this.#server = server;
+    this.#madeSlot = begun.madeSlot;
     return begun;
   }
 

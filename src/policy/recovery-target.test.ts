@@ -221,6 +221,14 @@ test('what cannot be reached is refused with what can', () => {
   expect(() => resolve(log, records, at(45), 7)).toThrow('no base backup of main leads to timeline 7: they are of timeline 1');
 });
 
+test('a backup that is dated too early by a clock that was behind is not taken for a moment before it', () => {
+  const { log, records } = failover();
+  const early: BaseBackup = { snapshot: 'c', timeline: 2, start: 4050n, end: 4100n, endedUs: NOON + 30_000n };
+  const misdated = { ...log, bases: [...log.bases, early] };
+  expect(resolve(misdated, records, at(35))).toMatchObject({ base: { snapshot: 'a' }, last: { xid: 3 } });
+  expect(resolve(misdated, records, at(45))).toMatchObject({ base: { snapshot: 'c' } });
+});
+
 test('few files are read to decide', () => {
   const { log, records } = failover();
   expect(resolve(log, records, at(45)).read).toBe(2);

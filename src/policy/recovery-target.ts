@@ -99,7 +99,7 @@ class Resolver {
     const { log, bases } = this.#facts;
     for (const usable of bases) {
       const { base, run } = usable;
-      if (base.endedUs > us) continue;
+      if (base.endedUs > us || holdsLater(usable, log, us)) continue;
       const next = this.#firstEnd(run, (end) => end.timeUs > us, ({ maxUs }) => maxUs > us);
       // A transaction within the backup that is later than its end: the server's clock was set. An older backup may do.
       if (next !== undefined && next.lsn < base.end) continue;
@@ -223,6 +223,13 @@ class Resolver {
     for (const segment of log.segments) if (!whole.has(segment.file) && holds(this.#recordsOf(segment))) return abandoned(this.#facts, what, segment.timeline);
     return unreachable(this.#facts, `${what} is not in the stored log of ${log.store}. ${hint}`);
   }
+}
+
+/** A backup may be dated by another clock than the server's: what was committed just before it began tells. */
+function holdsLater({ base }: UsableBase, { segments }: StoredLog, us: bigint): boolean {
+  const before = segments.filter(({ timeline, end, ended }) => timeline === base.timeline && end <= base.start && ended !== undefined);
+  const last = before.toSorted((a, b) => (a.end < b.end ? -1 : 1)).at(-1);
+  return last?.ended !== undefined && last.ended.maxUs > us;
 }
 
 /** A record counts where it ends. */
