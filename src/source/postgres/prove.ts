@@ -75,14 +75,18 @@ export async function proveCatalog(connection: Connection, before: readonly stri
 }
 
 /**
- * What servers of different major versions say differently of the same thing: NOT NULL as a constraint (18), MAINTAIN (17), the layout of views;
+ * What servers of different major versions say differently of the same thing: NOT NULL as a constraint (18), MAINTAIN (17), words that need quotes, the layout of views and rules;
  * since 14 every range type has a multirange with it, and arguments of procedures are written with IN.
  */
 function acrossVersions(line: string, from: number, to: number): string[] {
   if (/^constraint .*: NOT NULL[ ,]/.test(line)) return [];
   const into14 = Math.min(from, to) < 14 && Math.max(from, to) >= 14;
   if (into14 && /^(?:cast|detail of cast|function|type|comment on) .*_multirange\b/.test(line)) return [];
-  return [(into14 ? line.replace(/^(function .*?: md5) [0-9a-f]{32}/, '$1') : line).replaceAll(/ (?:"(?:[^"]|"")*"|[^\s"]+)=MAINTAIN\*?/g, '').replace(/^(view .*): md5 [0-9a-f]{32}/, '$1')];
+  const shared = (into14 ? line.replace(/^(function .*?: md5) [0-9a-f]{32}/, '$1') : line).replaceAll(/ (?:"(?:[^"]|"")*"|[^\s"]+)=MAINTAIN\*?/g, '').replaceAll(/"([a-z_][a-z0-9_]*)"/g, '$1');
+  return [
+    shared.replace(/^(view .*): md5 [0-9a-f]{32}/, '$1').replace(/^(rule on .*?: CREATE RULE .*?\s+ON (?:SELECT|INSERT|UPDATE|DELETE) TO ).*(, enabled .)$/s, '$1$2')
+      .replace(/^(transform for .*) on language /, '$1 language '),
+  ];
 }
 
 export async function proveConstraints(connection: Connection, manifestLines: readonly string[]): Promise<ProofLine> {

@@ -97,9 +97,10 @@ function tablespaceSql(tablespace: string, mode: 'always' | 'where it is'): stri
   return `SELECT pg_catalog.set_config('default_tablespace', coalesce((${usable}), ''), false);`;
 }
 
-function heading({ tag, kind, schema, owner, tablespace }: TocEntry, options: RenderOptions): string {
+function heading({ tag, kind, schema, owner, tablespace, section }: TocEntry, options: RenderOptions): string {
+  const unowned = section === 'none' ? '' : '-';
   const place = tablespace === undefined || tablespace === '' || options.tablespaces === 'never' ? '' : `; Tablespace: ${oneLine(tablespace)}`;
-  return `--\n-- Name: ${oneLine(tag)}; Type: ${kind}; Schema: ${oneLine(schema ?? '-')}; Owner: ${oneLine(owner === '' ? '-' : owner)}${place}\n--\n\n`;
+  return `--\n-- Name: ${oneLine(tag)}; Type: ${kind}; Schema: ${oneLine(schema ?? '-')}; Owner: ${oneLine(owner === '' ? unowned : owner)}${place}\n--\n\n`;
 }
 
 function oneLine(text: string): string {
