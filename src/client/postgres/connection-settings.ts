@@ -61,7 +61,9 @@ export function urlSettings(url: string): Settings {
 
 function hostAndPort(text: string): { host: string; port: string } {
   const [, host, port] = /^(\[[^\]]*\]|[^:[\]]*)(?::(\d*))?$/.exec(text) ?? [];
-  if (host === undefined) throw new HoldfastError('config', 'The URL of the database has a host that cannot be understood.', { hint: 'Write host:port; an IPv6 address in brackets, as in [::1]:5432; a % sign as %25.' });
+  if (host === undefined) {
+    throw new HoldfastError('config', 'The URL of the database has a host that cannot be understood.', { hint: 'Write host:port; an IPv6 address in brackets, as in [::1]:5432; a % sign as %25.' });
+  }
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port: port ?? '' };
 }
 

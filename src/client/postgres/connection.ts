@@ -3,12 +3,11 @@ import { Socket } from 'node:net';
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
-import { HoldfastError } from '../../base/errors.ts';
 import { CopyRows } from './copy-rows.ts';
-import { commandFailed, noPassword, unreachable, withLogin } from './failure.ts';
+import { commandFailed, noPassword, unboundLogin, unreachable, withLogin } from './failure.ts';
 import { isOfKind, kindsInTurn, noHost, singleTargets, worthOtherHost, worthOtherWay, type FailedHost } from './hosts.ts';
 import type { PasswordAnswer } from './password-file.ts';
-import { describeTarget, findPassword, type PostgresTarget, type SessionKind } from './target.ts';
+import { findPassword, type PostgresTarget, type SessionKind } from './target.ts';
 import { tlsAttempts, tlsOptions } from './tls.ts';
 
 /** A row of a simple query: text, numbers, booleans, arrays and parsed JSON; int8 and numeric stay text. */
@@ -114,7 +113,7 @@ export class Connection implements AsyncDisposable {
     let login: PasswordAnswer | undefined;
     let bound = false;
     const refuseUnbound = (): void => {
-      if (channelBinding === 'require' && !bound) throw new HoldfastError('database-unreachable', `channel_binding=require: the server of ${describeTarget(target)} does not bind the login to TLS, so no password was sent.`, { hint: 'It needs TLS, and a password that the server keeps as scram-sha-256.' });
+      if (channelBinding === 'require' && !bound) throw unboundLogin(target);
     };
     const password = (): string => {
       refuseUnbound();

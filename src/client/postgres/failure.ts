@@ -55,7 +55,8 @@ const WITHOUT_IPV6 = new Set(['ENOTFOUND', 'ENETUNREACH', 'EHOSTUNREACH', 'EADDR
 function hintFor(target: PostgresTarget, state: string | undefined, message: string): string {
   const [, project] = /^db\.([a-z0-9]+)\.supabase\.co$/.exec(target.host) ?? [];
   if (project !== undefined && (WITHOUT_IPV6.has(state ?? '') || message === TIMEOUT)) {
-    return `This host has an IPv6 address only, and this machine may have no IPv6. Use the session pooler: user ${target.user}.${project}, a host like aws-0-REGION.pooler.supabase.com, port 5432 (not 6543); the page "Connect" of the project shows it.`;
+    const pooler = `user ${target.user}.${project}, a host like aws-0-REGION.pooler.supabase.com, port 5432 (not 6543)`;
+    return `This host has an IPv6 address only, and this machine may have no IPv6. Use the session pooler: ${pooler}; the page "Connect" of the project shows it.`;
   }
   if (message === TIMEOUT) return 'A firewall may drop the packets; check host and port. The URL takes connect_timeout=SECONDS.';
   return HINTS[state ?? ''] ?? 'Check host, port, user and whether the server accepts connections.';
@@ -87,11 +88,20 @@ export function withLogin(error: unknown, login: PasswordAnswer | undefined): un
   return error;
 }
 
+/** channel_binding=require, and the server does not bind the login to TLS. */
+export function unboundLogin(target: PostgresTarget): HoldfastError {
+  return new HoldfastError('database-unreachable', `channel_binding=require: the server of ${describeTarget(target)} does not bind the login to TLS, so no password was sent.`, {
+    hint: 'It needs TLS, and a password that the server keeps as scram-sha-256.',
+  });
+}
+
 /** The server wants a password and there is none. */
 export function noPassword(target: PostgresTarget, { because, exposed }: { readonly because: string; readonly exposed?: boolean }): HoldfastError {
   const file = target.passwordFile ?? '~/.pgpass';
-  const add = `Add \`password: env:NAME\` (or file:PATH, exec:COMMAND) to the store, set PGPASSWORD, or write the line HOST:PORT:DATABASE:USER:PASSWORD into ${file} and make its mode 0600.`;
-  return new HoldfastError('database-unreachable', `Cannot connect to ${describeTarget(target)}: the server wants a password, and none is given: not in the configuration, not in PGPASSWORD, and ${because}.`, {
+  const line = `write the line HOST:PORT:DATABASE:USER:PASSWORD into ${file} and make its mode 0600`;
+  const add = `Add \`password: env:NAME\` (or file:PATH, exec:COMMAND) to the store, set PGPASSWORD, or ${line}.`;
+  const nowhere = `not in the configuration, not in PGPASSWORD, and ${because}`;
+  return new HoldfastError('database-unreachable', `Cannot connect to ${describeTarget(target)}: the server wants a password, and none is given: ${nowhere}.`, {
     hint: exposed === true ? `Run: chmod 600 ${file}` : add,
   });
 }

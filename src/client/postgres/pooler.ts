@@ -38,10 +38,10 @@ export async function refuseTransactionPooler(connection: Connection): Promise<v
       // Where there is one process only, the first session would now wait for the second.
       const moved = other === before || (await inTime(target, processOf(connection))) !== before;
       await second.query('COMMIT', 'asking the pooler');
-      if (moved) throw refusal(target, 'a pooler in transaction mode stands before the server: the process behind one session changes from statement to statement');
+      if (moved) throw refusal(target, 'a pooler in transaction mode stands before the server (the process behind one session changes from statement to statement)');
     }
   } catch (error) {
-    if (sqlState(error) === PROTOCOL_VIOLATION && messageOf(error).includes('statement pooling')) throw refusal(target, `a pooler in statement mode stands before the server, which allows no transactions`);
+    if (sqlState(error) === PROTOCOL_VIOLATION && messageOf(error).includes('statement pooling')) throw refusal(target, 'a pooler in statement mode stands before the server, which allows no transactions');
     throw error;
   } finally {
     second.destroy();

@@ -12,6 +12,8 @@ describe('a target', () => {
     expect(parse('postgres://localhost,db.example/x').tls).toBe('prefer');
     expect(parse('postgres://db.example/x?sslrootcert=system').tls).toBe('verify-full');
     expect(parse('postgres://localhost/x', { PGSSLMODE: 'allow' }).tls).toBe('allow');
+    expect(parse('postgres://h/x?sslmode=require&sslnegotiation=direct').directTls).toBe(true);
+    expect(() => parse('postgres://h/x?sslnegotiation=direct')).toThrow('sslmode=prefer is too weak for sslnegotiation=direct.');
     expect(() => parse('postgres://h/x?sslmode=maybe')).toThrow('sslmode=maybe is not known.');
   });
 

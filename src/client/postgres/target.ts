@@ -6,7 +6,7 @@ import { HoldfastError } from '../../base/errors.ts';
 import { Secret } from '../../base/secret.ts';
 import { homeOf, mergedSettings, type Settings } from './connection-settings.ts';
 import { askPasswordFile, type PasswordAnswer } from './password-file.ts';
-import { tlsModeOf, type TlsMode } from './tls.ts';
+import { tlsModeOf, type TlsMode } from './tls-mode.ts';
 import type { TrafficMeter } from './traffic.ts';
 
 export const SESSION_KINDS = ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby'] as const;
@@ -75,20 +75,21 @@ export function parseTarget(url: string, password: Secret | undefined, environme
   const local = [first, ...others].every(({ host }) => LOCAL.test(host));
   const system = get('sslrootcert') === 'system';
   const home = homeOf(environment);
+  const tls = tlsModeOf(get('sslmode') ?? (system ? 'verify-full' : local ? 'disable' : 'prefer'));
   return {
     ...first,
     ...(others.length === 0 ? {} : { others }),
     user,
     database: get('dbname') ?? user,
     password: password ?? (given === undefined ? undefined : new Secret(given)),
-    tls: tlsModeOf(get('sslmode') ?? (system ? 'verify-full' : local ? 'disable' : 'prefer')),
+    tls,
     rootCertificate: get('sslrootcert'),
     certificate: get('sslcert'),
     key: get('sslkey'),
     ...keyPasswordOf(settings),
     revoked: get('sslcrl'),
     tlsVersion: tlsVersionOf(settings),
-    directTls: oneOf(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct',
+    directTls: directTlsOf(settings, tls),
     channelBinding: oneOf(settings, 'channel_binding', ['prefer', 'disable', 'require']),
     options: get('options'),
     connectTimeoutMs: timeoutOf(settings),
@@ -102,8 +103,12 @@ function hostsOf(settings: Settings): PostgresHost[] {
   const list = (keyword: string): string[] => settings.get(keyword)?.split(',') ?? [];
   const [hosts, addresses, ports] = [list('host'), list('hostaddr'), list('port')];
   const count = Math.max(hosts.length, addresses.length, 1);
-  if (hosts.length > 0 && addresses.length > 0 && hosts.length !== addresses.length) throw new HoldfastError('config', `The target has ${hosts.length} hosts and ${addresses.length} addresses (hostaddr).`);
-  if (ports.length > 1 && ports.length !== count) throw new HoldfastError('config', `The target has ${count} hosts and ${ports.length} ports.`, { hint: 'Give one port for all, or one for each.' });
+  if (hosts.length > 0 && addresses.length > 0 && hosts.length !== addresses.length) {
+    throw new HoldfastError('config', `The target has ${hosts.length} hosts and ${addresses.length} addresses (hostaddr).`);
+  }
+  if (ports.length > 1 && ports.length !== count) {
+    throw new HoldfastError('config', `The target has ${count} hosts and ${ports.length} ports.`, { hint: 'Give one port for all, or one for each.' });
+  }
   return Array.from({ length: count }, (_, at): PostgresHost => {
     const port = portOf((ports.length > 1 ? ports[at] : ports[0]) ?? '');
     const [host, address] = [hosts[at] ?? '', addresses[at] ?? ''];
@@ -136,6 +141,13 @@ function keyPasswordOf(settings: Settings): Pick<PostgresTarget, 'keyPassword'> 
 
 function tlsVersionOf(settings: Settings): PostgresTarget['tlsVersion'] {
   return oneOf(settings, 'ssl_min_protocol_version', ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']);
+}
+
+/** A server that is not asked first cannot say no, so a mode that would go on in the clear makes no sense. */
+function directTlsOf(settings: Settings, tls: TlsMode): boolean {
+  if (oneOf(settings, 'sslnegotiation', ['postgres', 'direct']) !== 'direct') return false;
+  if (tls !== 'disable' && tls !== 'allow' && tls !== 'prefer') return true;
+  throw new HoldfastError('config', `sslmode=${tls} is too weak for sslnegotiation=direct.`, { hint: 'Use sslmode=require, verify-ca or verify-full.' });
 }
 
 /** In seconds, at least two; zero and less wait for ever. */

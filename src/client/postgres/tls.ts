@@ -2,20 +2,9 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { checkServerIdentity, getCACertificates } from 'node:tls';
+import { checkServerIdentity, getCACertificates, type PeerCertificate } from 'node:tls';
 import { HoldfastError, messageOf } from '../../base/errors.ts';
 import type { PostgresTarget } from './target.ts';
-
-export const TLS_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
-
-export type TlsMode = (typeof TLS_MODES)[number];
-
-/** Throws `config`. */
-export function tlsModeOf(text: string): TlsMode {
-  const mode = TLS_MODES.find((one) => one === text);
-  if (mode !== undefined) return mode;
-  throw new HoldfastError('config', `sslmode=${text} is not known.`, { hint: `Use one of ${TLS_MODES.join(', ')}.` });
-}
 
 /** The ways to connect, in the order in which they are tried: with TLS (true) or in the clear. Nothing else goes over a Unix socket. */
 export function tlsAttempts({ tls, host }: PostgresTarget): readonly boolean[] {
@@ -38,7 +27,8 @@ export function tlsOptions(target: PostgresTarget): Record<string, unknown> {
   };
   // As libpq: a root certificate is checked against in every mode, and without one the weaker modes only encrypt.
   if (authorities === undefined) return { ...options, rejectUnauthorized: false };
-  const identity = target.tls === 'verify-full' ? (_: string, certificate: Parameters<typeof checkServerIdentity>[1]) => checkServerIdentity(target.host, certificate) : () => undefined;
+  const byName = (_: string, certificate: PeerCertificate): Error | undefined => checkServerIdentity(target.host, certificate);
+  const identity = target.tls === 'verify-full' ? byName : () => undefined;
   return { ...options, ca: authorities, checkServerIdentity: identity };
 }
 
@@ -46,7 +36,8 @@ export function tlsOptions(target: PostgresTarget): Record<string, unknown> {
 function authoritiesOf(target: PostgresTarget): string | string[] | undefined {
   const { rootCertificate, tls } = target;
   if (rootCertificate === 'system') {
-    if (tls !== 'verify-full') throw new HoldfastError('config', `sslmode=${tls} is too weak for sslrootcert=system: anybody can have a certificate of a public authority.`, { hint: 'Use sslmode=verify-full.' });
+    const weak = `sslmode=${tls} is too weak for sslrootcert=system: anybody can have a certificate of a public authority.`;
+    if (tls !== 'verify-full') throw new HoldfastError('config', weak, { hint: 'Use sslmode=verify-full.' });
     const found = getCACertificates('system');
     return found.length > 0 ? found : getCACertificates('bundled');
   }

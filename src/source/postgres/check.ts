@@ -21,7 +21,8 @@ export async function checkRights(entered: Connection, targets: readonly Postgre
   const left = targets.filter(({ database }) => !closed.includes(database)).values();
   const ask = async (): Promise<void> => {
     for (const target of left) {
-      const lacking = target.database === entered.target.database ? await missingRights(entered, part) : await Connection.with(target, (connection) => missingRights(connection, part));
+      const here = target.database === entered.target.database;
+      const lacking = here ? await missingRights(entered, part) : await Connection.with(target, (connection) => missingRights(connection, part));
       if (lacking !== undefined) found.push(lacking);
     }
   };
