@@ -55,6 +55,7 @@ export async function dependentsOutside(connection: Connection, drops: readonly 
        ELSE pg_catalog.pg_describe_object(e.classid, e.objid, e.objsubid) END AS name FROM ends e
      WHERE NOT EXISTS (SELECT FROM ours o WHERE o.oid = coalesce(e.relation, e.objid) AND (e.relation IS NULL AND o.class = e.classid OR e.relation IS NOT NULL AND o.class = 'pg_catalog.pg_class'::pg_catalog.regclass))
        AND NOT EXISTS (SELECT FROM ours o JOIN pg_catalog.pg_depend x ON x.classid = e.classid AND x.objid = e.objid AND x.refobjid = o.oid AND x.deptype = 'i')
+       AND NOT EXISTS (SELECT FROM ours o JOIN pg_catalog.pg_constraint k ON k.contypid = o.oid WHERE e.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = e.objid)
        AND e.classid NOT IN ('pg_catalog.pg_publication_rel'::pg_catalog.regclass, 'pg_catalog.pg_default_acl'::pg_catalog.regclass) ORDER BY 1`,
     'looking at what depends on it',
   );

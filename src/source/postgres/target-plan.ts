@@ -153,10 +153,15 @@ function planRoles(target: TargetFacts, globals: Globals, needs: readonly Needs[
       create.push(name);
       steps.push({ subject: `role ${name}`, action: 'create', detail: roleDetail(target, globals, name) });
     } else {
-      missing.push(`role ${name} does not exist, and ${target.me} may not create roles: create it, map it with --map-role ${name}=${target.me}, or go without with --no-roles`);
+      missing.push(`role ${name} does not exist, and ${target.me} may not create roles: create it, map it with --map-role ${shellWord(`${name}=${target.me}`)}, or go without with --no-roles`);
     }
   }
   return create;
+}
+
+/** As it can be pasted into a shell. */
+function shellWord(text: string): string {
+  return /^[\w.=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 function roleDetail(target: TargetFacts, globals: Globals, name: string): string {

@@ -8,6 +8,7 @@ import { startEmbedded, type EmbeddedServer } from '../../client/postgres/embedd
 import { parseTarget } from '../../client/postgres/target.ts';
 import type { RestoreReport, RestoreRequest, RestoreStep, Source } from '../source.ts';
 import { archive, request, snapshotFiles, type Archived } from './fixture/archive.ts';
+import { zooSql } from './fixture/zoo.ts';
 import { openPostgres } from './postgres.ts';
 
 let folder: string;
@@ -150,3 +151,13 @@ test('a target that takes no changes, and a snapshot that holds only a part, are
   const part = { ...manifest, part: { only: 'schema' as const } };
   await expect(open('readonly').restore(snapshotFiles(content), part, request())).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('only the schema') });
 });
+
+test('with --clean a database with everything is replaced by itself', async () => {
+  await sql('postgres', 'CREATE DATABASE menagerie');
+  await sql('menagerie', zooSql('menagerie'));
+  const { content, manifest } = await archive(open('menagerie'));
+  await sql('menagerie', `UPDATE app.event SET what = NULL; DROP FUNCTION app.atomic; SELECT lo_unlink(4712)`);
+  const report = await open('menagerie').restore(snapshotFiles(content), manifest, { ...request(), clean: true });
+  expect(report.proof.filter(({ equal }) => !equal)).toEqual([]);
+  expect((await open('menagerie').compare(manifest, snapshotFiles(content))).filter(({ equal }) => !equal)).toEqual([]);
+}, 60_000);
