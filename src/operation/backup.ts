@@ -12,7 +12,7 @@ import type { Context } from './context.ts';
 import { createManifest, encodeManifest, MANIFEST_FILE, type SnapshotManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
 import { partTags } from './part.ts';
-import { previousManifest, previousSnapshot } from './previous.ts';
+import { FRUGAL_TAG, previousManifest, previousSnapshot } from './previous.ts';
 import type { MonthTraffic, TrafficJournal } from './traffic-journal.ts';
 
 export interface BackupOptions {
@@ -109,8 +109,9 @@ class BackupRun {
       emit({ type: 'problem', store: store.name, problem: found });
     };
     const part = this.#options.partOf?.(store);
-    const previous = previousSnapshot(this.#snapshots, this.#options.stack, store, part);
-    const { frugal } = this.#options;
+    // Other stores have nothing that a server could be asked for.
+    const frugal = this.#options.frugal === true && store.kind === 'postgres';
+    const previous = previousSnapshot(this.#snapshots, { stack: this.#options.stack, store, part, frugal });
     await using capture = await source.capture({
       store: store.name, startedAt, signal, problem, traffic, part, frugal, previous: previous && (await previousManifest(this.#options.repository, previous)),
       step: (sentence) => emit({ type: 'step', store: store.name, sentence }),
@@ -128,7 +129,7 @@ class BackupRun {
     this.missingPacks = Math.max(this.missingPacks, archived.missingPacks);
     const [manifest] = manifests;
     if (!manifest) throw new Error('a backup without a manifest');
-    const snapshot = await this.#saveSnapshot(manifest, part, capture.paths.map(toText), archived, startedAt, previous?.id);
+    const snapshot = await this.#saveSnapshot(manifest, [...partTags(part), ...(frugal ? [FRUGAL_TAG] : [])], capture.paths.map(toText), archived, startedAt, previous?.id);
     return { state: manifest.state, snapshot, counts: manifest.content.counts, position: manifest.content.position, problems, archived, part };
   }
 
@@ -150,12 +151,12 @@ class BackupRun {
     }
   }
 
-  async #saveSnapshot(manifest: SnapshotManifest, part: Part | undefined, paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {
+  async #saveSnapshot(manifest: SnapshotManifest, tags: readonly string[], paths: readonly string[], archived: ArchiveResult, startedAt: Date, parent: string | undefined): Promise<string> {
     const user = os.userInfo();
     const { stack, store, run, state } = manifest;
     return await this.#options.repository.saveSnapshot({
       at: startedAt, parent, tree: archived.tree, paths, hostname: os.hostname(), username: user.username, uid: user.uid, gid: user.gid,
-      tags: [`stack:${stack}`, `store:${store}`, `run:${run}`, `state:${state}`, ...partTags(part), ...this.#options.tags], program: PROGRAM, archived,
+      tags: [`stack:${stack}`, `store:${store}`, `run:${run}`, `state:${state}`, ...tags, ...this.#options.tags], program: PROGRAM, archived,
     });
   }
 }

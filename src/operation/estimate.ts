@@ -44,7 +44,7 @@ async function estimateStore({ store, part }: StorePart, { stack, repository, fr
   try {
     const source = await sourceOf(store, clock);
     if (source.estimate === undefined) return { ...common, estimate: undefined };
-    const snapshot = previousSnapshot(await repository.snapshots(), stack, store, part);
+    const snapshot = previousSnapshot(await repository.snapshots(), { stack, store, part, frugal });
     const previous = snapshot && (await previousManifest(repository, snapshot));
     const step = (sentence: string): void => emit({ type: 'step', store: store.name, sentence });
     return { ...common, estimate: await source.estimate({ store: store.name, startedAt: clock.now(), signal, part, frugal, previous, step, problem: () => undefined }) };

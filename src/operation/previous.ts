@@ -7,9 +7,23 @@ import { readManifest } from './manifest.ts';
 import { partTag } from './part.ts';
 import { snapshotsOf } from './select.ts';
 
-/** Whatever host or path it came from. */
-export function previousSnapshot(snapshots: readonly Snapshot[], stack: Stack, store: Store, part: Part | undefined): Snapshot | undefined {
-  return snapshotsOf(snapshots, { stack: stack.name, store: store.name, part: partTag(part) }).at(-1);
+/** Of snapshots that frugal backups made: only they hold what the server said of its rows. */
+export const FRUGAL_TAG = 'frugal';
+
+export interface Wanted {
+  readonly stack: Stack;
+  readonly store: Store;
+  readonly part: Part | undefined;
+  readonly frugal: boolean;
+}
+
+/**
+ * Whatever host or path it came from. A frugal backup builds on the last frugal one, though one of another plan may have come in between:
+ * what has not changed since is to be found there, and in a newer one nothing to compare with.
+ */
+export function previousSnapshot(snapshots: readonly Snapshot[], { stack, store, part, frugal }: Wanted): Snapshot | undefined {
+  const own = snapshotsOf(snapshots, { stack: stack.name, store: store.name, part: partTag(part) });
+  return (frugal ? own.findLast(({ tags }) => tags?.includes(FRUGAL_TAG)) : undefined) ?? own.at(-1);
 }
 
 /** What a snapshot says of itself. One that says nothing we understand is nothing to build on, and no reason to fail. */
