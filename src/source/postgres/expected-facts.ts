@@ -138,6 +138,8 @@ export function explains(lost: readonly Lost[]): (line: string) => boolean {
 
 /** As a whole name: `app.t` is not in `app.total`. */
 function mentions(text: string, name: string): boolean {
+  // What sets up a session has no name, and is found everywhere.
+  if (name === '') return false;
   for (let at = text.indexOf(name); at !== -1; at = text.indexOf(name, at + 1)) {
     const [before, after] = [text[at - 1] ?? ' ', text[at + name.length] ?? ' '];
     if (!/[\w.]/.test(before) && !/\w/.test(after)) return true;

@@ -109,5 +109,6 @@ test('the catalogue is expected as the plan maps it, and any other difference st
 
 test('what is known to be lost explains lines of its own name only', () => {
   const known = explains([{ entry: { kind: 'TABLE', schema: 'app', name: 't', owner: undefined, statements: [] }, because: '' }]);
+  expect(explains([{ entry: { kind: 'SETTING', schema: undefined, name: '', owner: undefined, statements: [] }, because: '' }])('anything')).toBe(false);
   expect(['index CREATE INDEX i ON app.t USING btree (a)', 'column app."t".a number 1', 'relation app.total kind r', 'relation app2.t kind r'].map(known)).toEqual([true, true, false, false]);
 });
