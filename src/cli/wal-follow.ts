@@ -1,10 +1,10 @@
 /** `wal follow`: shows what the follower tells, as a line that is drawn anew, as plain lines or as JSON lines. */
+import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
-import { parseLsn } from '../client/postgres/replication/lsn.ts';
+import { formatLsn, parseLsn } from '../client/postgres/replication/lsn.ts';
 import type { OperationEvent } from '../operation/event.ts';
 import type { FollowReport } from '../operation/wal-follow.ts';
 import type { WalEvent } from '../operation/wal-event.ts';
-import { formatLsn } from '../client/postgres/replication/lsn.ts';
 import { formatBytes, formatMoment, formatSeconds, painter, plural, printable } from './render/text.ts';
 import { Session, type CommonOptions } from './session.ts';
 
@@ -22,7 +22,8 @@ export async function runFollow(name: string | undefined, options: Options): Pro
   const stack = await session.stack();
   const store = chooseCluster(stack, name);
   const target = await targetOf(store);
-  const display = options.json ? new JsonLines() : process.stderr.isTTY ? new StatusLine(store.name) : new PlainLines(store.name);
+  const { clock } = session;
+  const display = options.json ? new JsonLines(clock) : process.stderr.isTTY ? new StatusLine(store.name, clock) : new PlainLines(store.name, clock);
   const repository = await session.open(await session.place());
   const emit = (event: OperationEvent): void => display.listen(event);
   const report = await followWal({ stack: stack.name, store, target, repository, once: options.once ?? false, until, newSlot: options.newSlot ?? false }, { ...session.context, emit }).finally(() => display.clear());
@@ -45,9 +46,16 @@ interface Display {
 }
 
 class JsonLines implements Display {
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
   listen(event: OperationEvent): void {
-    if (event.type === 'wal') process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), store: event.store, ...event.wal })}\n`);
-    else if (event.type === 'step') process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), store: event.store, kind: 'note', sentence: event.sentence })}\n`);
+    const time = this.#clock.now().toISOString();
+    if (event.type === 'wal') process.stdout.write(`${JSON.stringify({ time, store: event.store, ...event.wal })}\n`);
+    else if (event.type === 'step') process.stdout.write(`${JSON.stringify({ time, store: event.store, kind: 'note', sentence: event.sentence })}\n`);
   }
 
   clear(): void {
@@ -75,10 +83,12 @@ function sentenceOf(wal: WalEvent): string | undefined {
 /** For logs: what happens, and once after each connection that log is stored; no line for each step. */
 class PlainLines implements Display {
   readonly #store: string;
+  readonly #clock: Clock;
   #toldStored = false;
 
-  constructor(store: string) {
+  constructor(store: string, clock: Clock) {
     this.#store = store;
+    this.#clock = clock;
   }
 
   listen(event: OperationEvent): void {
@@ -94,7 +104,7 @@ class PlainLines implements Display {
   }
 
   #print(sentence: string): void {
-    process.stderr.write(`${formatMoment(new Date())} ${printable(`${this.#store}: ${sentence}`)}\n`);
+    process.stderr.write(`${formatMoment(this.#clock.now())} ${printable(`${this.#store}: ${sentence}`)}\n`);
   }
 
   clear(): void {
@@ -104,14 +114,16 @@ class PlainLines implements Display {
 
 class StatusLine implements Display {
   readonly #store: string;
+  readonly #clock: Clock;
   readonly #paint = painter(process.stderr);
   #position: Extract<WalEvent, { kind: 'position' }> | undefined;
   #stored: Extract<WalEvent, { kind: 'stored' }> | undefined;
   #storedAt: Date | undefined;
   #visible = false;
 
-  constructor(store: string) {
+  constructor(store: string, clock: Clock) {
     this.#store = store;
+    this.#clock = clock;
   }
 
   listen(event: OperationEvent): void {
@@ -119,10 +131,10 @@ class StatusLine implements Display {
     if (sentence !== undefined) {
       this.clear();
       const mark = event.type === 'wal' && event.wal.kind === 'warning' ? this.#paint('red', '!') : event.type === 'wal' && event.wal.kind === 'retry' ? this.#paint('yellow', '!') : ' ';
-      process.stderr.write(`${mark} ${formatMoment(new Date())} ${printable(sentence)}\n`);
+      process.stderr.write(`${mark} ${formatMoment(this.#clock.now())} ${printable(sentence)}\n`);
     }
     if (event.type === 'wal' && event.wal.kind === 'position') this.#position = event.wal;
-    if (event.type === 'wal' && event.wal.kind === 'stored') [this.#stored, this.#storedAt] = [event.wal, new Date()];
+    if (event.type === 'wal' && event.wal.kind === 'stored') [this.#stored, this.#storedAt] = [event.wal, this.#clock.now()];
     this.#draw();
   }
 
