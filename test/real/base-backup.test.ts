@@ -113,6 +113,19 @@ test('a server that goes away in the middle leaves no snapshot', async () => {
   expect((await stack.attempt(['snapshots'])).stdout).toContain('holds no snapshots yet');
 }, 60_000);
 
+test('a damaged page of the server is named, and nothing is recorded', async () => {
+  await using server = await postgresOf(18);
+  await using stack = await clusterStack(server);
+  await psql(server.url, `${FILL} checkpoint;`);
+  const [data = '', file = ''] = (await psql(server.url, `select current_setting('data_directory'); select pg_relation_filepath('t')`)).split('\n');
+  await run('dd', ['if=/dev/urandom', `of=${join(data, file)}`, 'bs=100', 'count=1', 'seek=1000', 'conv=notrunc']);
+  const backup = await stack.attempt(['backup']);
+  expect(backup.code).toBe(1);
+  expect(backup.stdout).toContain('the server has found damaged pages in its own files');
+  expect(backup.stdout).toContain(file);
+  expect((await stack.attempt(['snapshots'])).stdout).toContain('holds no snapshots yet');
+}, 60_000);
+
 test('an unchanged server costs next to nothing the second time', async () => {
   await using server = await debianPostgres();
   await using stack = await clusterStack(server);

@@ -1,6 +1,6 @@
 /** Takes a base backup: a whole server, with the write-ahead log that makes it consistent. */
 import type { Clock } from '../../base/clock.ts';
-import { HoldfastError } from '../../base/errors.ts';
+import { HoldfastError, messageOf } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import type { Connection } from '../../client/postgres/connection.ts';
 import { sqlState } from '../../client/postgres/failure.ts';
@@ -77,7 +77,7 @@ async function take({ connection, server, options, context }: Job, into: EntryFe
   const receiver = new Receiver(into, context.startedAt);
   await keepLog(connection);
   context.step(checkpoint === 'fast' ? 'reading the whole server' : 'waiting for the next checkpoint of the server, then reading it whole');
-  const end = await baseBackup(connection, { major, label: `holdfast ${context.store}`, checkpoint, maxRate }, receiver);
+  const end = await baseBackup(connection, { major, label: `holdfast ${context.store}`, checkpoint, maxRate }, receiver).catch((error: unknown) => Promise.reject(damagedPages(error)));
   const bytes = receiver.manifestBytes;
   const manifest = major < 13 ? ownManifest(receiver, end) : bytes;
   proveReceived(parseBackupManifest(manifest), receiver.files, systemId);
@@ -107,6 +107,14 @@ function addConfig(receiver: Receiver, { files, settings }: ConfigFiles): void {
     for (let depth = 1; depth < parts.length; depth++) receiver.addFolder([CONFIG_FOLDER, ...parts.slice(0, depth)].join('/'));
     receiver.addOwn([CONFIG_FOLDER, ...parts].join('/'), bytes);
   }
+}
+
+/** The server reads every page and compares its checksum, where it has checksums. */
+function damagedPages(error: unknown): unknown {
+  if (sqlState(error) !== 'XX001') return error;
+  return new HoldfastError('source-failed', `the server has found damaged pages in its own files: ${messageOf(error instanceof HoldfastError ? error.cause : error)}`, {
+    hint: 'Nothing was recorded; earlier snapshots stay. Look at the disk of the server, find the table with `SELECT pg_filenode_relation(0, NUMBER)`, and bring it back from an earlier snapshot.', cause: error,
+  });
 }
 
 /** Servers before 13 write none. */
