@@ -40,6 +40,9 @@ export interface ExtractedBase {
   readonly problems: readonly Problem[];
 }
 
+/** Whom a file belonged to on the other host is of no use: all of a data directory must belong to the user that the server will run as. */
+const OF_OWNERS = /^owner \d+:\d+ could not be restored/;
+
 /** Throws `target-exists`, `target-failed`, `target-full`, `restore-unproven`, `repository-damaged`; nothing is left of it then. */
 export async function extractBase(options: ExtractBaseOptions): Promise<ExtractedBase> {
   const { files, detail, data, signal, progress } = options;
@@ -52,9 +55,9 @@ export async function extractBase(options: ExtractBaseOptions): Promise<Extracte
   try {
     const reports: ExtractReport[] = [];
     const extract = async (from: string, to: string): Promise<void> => {
-      made.push(to);
       reports.push(await files.extract(fromText(`/${detail.store}/${from}`), fromText(to), { signal, progress }));
-      if (options.owner !== undefined) await giveTree(to, options.owner);
+      // Only now is it ours to remove: what fails before leaves nothing, and what it found there belongs to somebody else.
+      made.push(to);
     };
     options.step(`restoring the data directory to ${data}`);
     await extract(DATA_FOLDER, building);
@@ -64,10 +67,10 @@ export async function extractBase(options: ExtractBaseOptions): Promise<Extracte
       await relink(path.join(building, 'pg_tblspc', oid), to);
     }
     await options.finish?.(building);
-    if (options.owner !== undefined) await giveTree(building, options.owner);
+    if (options.owner !== undefined) for (const place of made) await giveTree(place, options.owner);
     await syncFolder(building);
     const stood = await putInPlace(building, data, options.kept);
-    const told = reports.flatMap(({ problems }) => problems).filter(({ kind }) => options.owner === undefined || kind !== 'changed');
+    const told = reports.flatMap(({ problems }) => problems).filter(({ message }) => !OF_OWNERS.test(message));
     return { data, kept: stood ? options.kept : undefined, tablespaces: places, counts: sum(reports), problems: told.map((problem) => ({ ...problem, subject: problem.subject.replace(building, data) })) };
   } catch (error) {
     for (const place of made) await rm(place, { recursive: true, force: true });
