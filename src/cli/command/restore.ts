@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import type { RestorePlan, StoreRestore } from '../../operation/restore.ts';
-import { tagValue } from '../../repository/repository.ts';
 import type { RestoreReport, RestoreStep } from '../../source/source.ts';
 import { confirmInWords } from '../confirm.ts';
 import { formatBytes, formatCount, formatMoment, formatSeconds, painter, plural, printable, shortId } from '../render/text.ts';
 import { addRecoveryOptions, type RecoveryOptions } from '../recovery-options.ts';
+import { partOfSnapshot } from '../part-options.ts';
 import { addDatabaseOptions, databaseRestore, tablespaceFolders, type DatabaseOptions } from '../restore-options.ts';
 import { Session, type CommonOptions } from '../session.ts';
 import { snapshotNamed } from '../snapshot-named.ts';
@@ -82,7 +82,7 @@ const VERBS: Readonly<Record<RestoreStep['action'], string>> = { create: 'create
 
 function planLines(plan: RestorePlan): readonly string[] {
   const items = plan.items.flatMap(({ store, snapshot, sentence, steps }) => {
-    const part = tagValue(snapshot, 'part');
+    const part = partOfSnapshot(snapshot);
     const from = `snapshot ${shortId(snapshot.id)}${part === undefined ? '' : `, which holds only a part (${part})`}`;
     return [
       `  ${store.name}, of ${formatMoment(new Date(snapshot.time))} (${from}): ${sentence}.`,
