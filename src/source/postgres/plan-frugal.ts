@@ -11,11 +11,10 @@ import type { Connection } from '../../client/postgres/connection.ts';
 import { withTables, type Readers } from './ask-table.ts';
 import type { CatalogTable } from './catalog.ts';
 import { piecesOf, type PieceManifest, type Split, type TableManifest } from './manifest.ts';
-import type { PlanOptions } from './plan-tables.ts';
 import { countKeyRanges, countParts, sampleBounds } from './server-fingerprint.ts';
 import type { HeldSnapshot } from './snapshot.ts';
 import { between, blockLayout, chooseSplit, rangesOf, splitSizes, type SplitSizes } from './table-layout.ts';
-import { addSums, planTable, sameCount, type Counted, type CountedRange, type PlannedTable } from './table-plan.ts';
+import { addSums, planTable, sameCount, type Counted, type CountedRange, type PlannedTable, type PlanOptions } from './table-plan.ts';
 
 type KeySplit = Extract<Split, { by: 'key' }>;
 

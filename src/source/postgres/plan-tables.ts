@@ -2,19 +2,9 @@
 import type { Readers } from './ask-table.ts';
 import type { CatalogTable } from './catalog.ts';
 import { planFrugal } from './plan-frugal.ts';
-import type { PreviousDatabase } from './previous.ts';
 import type { HeldSnapshot } from './snapshot.ts';
-import { blockLayout, chooseSplit, rangesOf, splitSizes, type SplitSizes } from './table-layout.ts';
-import { planTable, type PlannedTable } from './table-plan.ts';
-
-export interface PlanOptions {
-  /** Ask the server for fingerprints, to take over what has not changed. */
-  readonly frugal: boolean;
-  readonly previous: PreviousDatabase | undefined;
-  /** In place of our own. */
-  readonly sizes: SplitSizes | undefined;
-  step(sentence: string): void;
-}
+import { blockLayout, chooseSplit, rangesOf, splitSizes } from './table-layout.ts';
+import { planTable, type PlannedTable, type PlanOptions } from './table-plan.ts';
 
 /** In the order of the tables, largest first. */
 export async function planTables(held: HeldSnapshot, readers: Readers, options: PlanOptions): Promise<readonly PlannedTable[]> {

@@ -2,7 +2,17 @@
 import type { CatalogTable } from './catalog.ts';
 import { tableFile, tableFolder } from './file-name.ts';
 import type { PieceManifest, ServerSums, Split } from './manifest.ts';
-import type { Range } from './table-layout.ts';
+import type { PreviousDatabase } from './previous.ts';
+import type { Range, SplitSizes } from './table-layout.ts';
+
+export interface PlanOptions {
+  /** Ask the server for fingerprints, to take over what has not changed. */
+  readonly frugal: boolean;
+  readonly previous: PreviousDatabase | undefined;
+  /** In place of our own. */
+  readonly sizes: SplitSizes | undefined;
+  step(sentence: string): void;
+}
 
 /** The rows of a range as the server counted them. */
 export interface Counted {
