@@ -67,7 +67,7 @@ async function readServerFile(connection: Connection, path: string): Promise<Buf
 }
 
 async function changedSettings(connection: Connection): Promise<string> {
-  const rows = await connection.query<{ name: string; setting: string; unit: string | null }>(
+  const rows = await connection.query<{ name: string; setting: string }>(
     `SELECT name, pg_catalog.current_setting(name) AS setting FROM pg_catalog.pg_settings WHERE source IN ('configuration file', 'command line', 'environment variable', 'global') AND setting IS NOT NULL ORDER BY 1`, doing,
   );
   return rows.map(({ name, setting }) => `${name} = '${setting.replaceAll("'", "''")}'\n`).join('');
