@@ -95,8 +95,19 @@ export class WalStore {
     this.#replaced.push(...superseded(own).map(({ id }) => id));
   }
 
-  /** Stores what has come. When it resolves, all of it is durable, read back, and found by whoever restores. */
+  /** Stores what has come. When it resolves, all of it is durable, read back, and found by whoever restores. Throws what the storage throws, and `repository-locked`. */
   async flush(request: FlushRequest): Promise<Flushed> {
+    try {
+      return await this.#flush(request);
+    } catch (error) {
+      if (!isHoldfastError(error, 'repository-damaged') || this.#window.snapshot === undefined) throw error;
+      // What the window held was forgotten, or is lost: what comes now is stored all the same, in a window of its own.
+      this.#window = this.#newWindow();
+      return { ...(await this.#flush(request)), warning: error.message };
+    }
+  }
+
+  async #flush(request: FlushRequest): Promise<Flushed> {
     const { clock } = this.#context;
     const { repository, server } = this.#options;
     const started = clock.elapsedMs();

@@ -9,6 +9,10 @@ test('log is kept from where the oldest kept base begins, whatever its age', () 
   expect(kept([wal('a', 100n), wal('b', 200n), wal('c', 201n), wal('d', 900n)], [base('x', 500n), base('y', 200n)])).toEqual(['c', 'd']);
 });
 
+test('the newest log stays even when no base needs it, since following goes on there', () => {
+  expect(kept([wal('a', 100n), wal('b', 150n, { time: new Date(2000) })], [base('x', 500n)])).toEqual(['b']);
+});
+
 test('without a base nothing goes, nor when one cannot be understood', () => {
   expect(kept([wal('a', 100n)], [])).toEqual(['a']);
   expect(kept([wal('a', 100n)], [base('x', 500n), { id: 'y', time: new Date(0), needs: undefined }])).toEqual(['a']);
@@ -20,7 +24,7 @@ test('what a newer snapshot of its window holds goes', () => {
 
 test('log of another server is kept while a base of it may still come, and goes when the bases are newer', () => {
   const other = { systemId: '8' };
-  expect(kept([wal('old', 900n, { ...other, time: new Date(100) }), wal('new', 10n, { ...other, time: new Date(2000) })], [base('x', 500n)])).toEqual(['new']);
+  expect(kept([wal('old', 900n, { ...other, time: new Date(100) }), wal('new', 10n, { ...other, time: new Date(2000) }), wal('newest', 900n, { time: new Date(3000) })], [base('x', 500n)])).toEqual(['new', 'newest']);
 });
 
 test('every decision has a reason', () => {

@@ -26,7 +26,9 @@ export interface WalDecision {
 
 /** `bases` are those that are kept. */
 export function retainWal(snapshots: readonly WalFacts[], bases: readonly BaseFacts[]): readonly WalDecision[] {
-  return snapshots.map((snapshot) => ({ id: snapshot.id, ...decide(snapshot, bases) }));
+  // A follower goes on where the newest one ends.
+  const newest = snapshots.filter(({ replaced }) => !replaced).reduce<WalFacts | undefined>((last, one) => (last === undefined || one.time >= last.time ? one : last), undefined);
+  return snapshots.map((snapshot) => ({ id: snapshot.id, ...(snapshot === newest ? { keep: true, reasons: ['the newest log'] } : decide(snapshot, bases)) }));
 }
 
 function decide({ systemId, until, time, replaced }: WalFacts, bases: readonly BaseFacts[]): Omit<WalDecision, 'id'> {
