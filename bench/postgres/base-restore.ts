@@ -120,7 +120,7 @@ async function oneRun(tool: ClusterTool, place: string, made: Made | undefined, 
   const into = join(scratch, 'data');
   const restore = tool.restore(place, 0, into, made?.moment);
   warm(tool.stored(place));
-  const measured = await measure(made === undefined ? restore : { ...restore, ...bash(`${shell(restore)}\n${untilItAnswers(into, await freePort())}`) }, { patience });
+  const measured = await measure(made === undefined ? restore : { ...restore, ...bash(`set -e\n${shell(restore)}\n${untilItAnswers(into, await freePort())}`) }, { patience });
   if (made !== undefined) {
     await using server = await startRestored(scratch);
     mustBeEqual(made.content, contentOf(server, DATABASE), tool.name);
@@ -134,8 +134,7 @@ function untilItAnswers(data: string, port: number): string {
   const options = [`port=${port}`, 'archive_mode=off', 'listen_addresses=127.0.0.1', 'unix_socket_directories='].flatMap((setting) => ['-c', setting]);
   const start = shell(asServer({ program: join(BINARIES, 'postgres'), args: ['-D', data, ...options] }));
   const ask = `${PSQL} -qAtX -d postgres://postgres@127.0.0.1:${port}/postgres -c 'SELECT pg_is_in_recovery()'`;
-  return `set -e
-chown -R --reference=${quoted(join(data, '..'))} ${quoted(data)}
+  return `chown -R --reference=${quoted(join(data, '..'))} ${quoted(data)}
 ${start} >&2 & server=$!
 until [ "$(${ask} 2>/dev/null)" = f ]; do kill -0 $server; sleep 0.05; done
 kill -QUIT $server; wait $server || true`;
