@@ -147,6 +147,12 @@ describe('a backup and a restore', () => {
     await byTls.holdfast('restore', '--into', 'zoo_by_tls', 'db');
     expect(await contentOf(server.database('zoo_by_tls'))).toBe(content);
 
+    const bySystem = [`url: "postgres://postgres@localhost:${port}/zoo?sslrootcert=system"`];
+    await using trusting = await databaseStack(bySystem, { SSL_CERT_FILE: access.path('ca.pem') });
+    await trusting.holdfast('backup');
+    const stranger = await trusting.attempt(['backup'], { env: { SSL_CERT_FILE: access.path('other.pem') } });
+    expect(stranger.stdout + stranger.stderr).toMatch(/certificate[\s\S]*sslrootcert=system trusts the authorities of this system/);
+
     const folder = (await psql(server.url, 'show unix_socket_directories')).trim();
     await using bySocket = await databaseStack([`url: "postgres://postgres@${encodeURIComponent(folder)}:${port}/zoo"`]);
     await bySocket.holdfast('backup');

@@ -187,9 +187,10 @@ export function childEnvironment(target: PostgresTarget): Record<string, string 
   return { ...Object.fromEntries(others), ...libpqEnvironment(target) };
 }
 
-/** libpq before 16 takes `system` for the name of a file. */
+/** libpq before 16 takes `system` for the name of a file, so it gets the file that OpenSSL would read. */
 function rootFile({ rootCertificate }: PostgresTarget): string | undefined {
-  return rootCertificate === 'system' && existsSync(SYSTEM_AUTHORITIES) ? SYSTEM_AUTHORITIES : rootCertificate;
+  const file = process.env['SSL_CERT_FILE'] ?? SYSTEM_AUTHORITIES;
+  return rootCertificate === 'system' && existsSync(file) ? file : rootCertificate;
 }
 
 function libpqEnvironment(target: PostgresTarget): Record<string, string> {
