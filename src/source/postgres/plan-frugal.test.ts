@@ -14,6 +14,8 @@ const tablesOf = ({ manifest }: Archived): readonly TableManifest[] => readDetai
 const tableOf = (archived: Archived, name: string): TableManifest | undefined => tablesOf(archived).find((table) => table.name === name);
 const unchanged = (archived: Archived): string[] => tablesOf(archived).filter((table) => table.unchanged === 'fingerprint').map(({ name }) => name).toSorted();
 const keptPieces = (archived: Archived, name: string): boolean[] => (tableOf(archived, name)?.pieces ?? []).map((piece) => piece.unchanged === 'fingerprint');
+/** Without the schema, which is taken over on grounds of its own. */
+const keptRows = ({ kept }: Archived): string[] => kept.filter((path) => /\/data\/|large-objects/.test(path));
 const frugal = async (database: string, previous?: Archived, sizes = SMALL): Promise<Archived> => await archive(databases.open(database, { sizes }), { frugal: true, previous });
 
 /** What is stored is what a backup that knows nothing of earlier ones reads now. */
@@ -30,10 +32,10 @@ test('what has not changed is taken over, with the fingerprint that was counted 
   await databases.make('still', `CREATE TABLE a (n int PRIMARY KEY, t text); INSERT INTO a SELECT i, 'x' || i FROM generate_series(1, 100) i; CREATE TABLE b (n int); INSERT INTO b VALUES (1), (1), (NULL);
     CREATE TABLE empty (n int); CREATE TABLE bare (); CREATE TABLE odd (odd int, "holdfast_row" text, "a ""b" int); INSERT INTO odd VALUES (1, NULL, 2)`);
   const first = await frugal('still');
-  expect(first.kept).toEqual([]);
+  expect(keptRows(first)).toEqual([]);
   const second = await frugal('still', first);
   expect(unchanged(second)).toEqual(['a', 'b', 'bare', 'empty', 'odd']);
-  expect(second.kept).toHaveLength(5);
+  expect(keptRows(second)).toHaveLength(5);
   await databases.sql('still', `UPDATE a SET t = 'y' WHERE n = 50; DELETE FROM b WHERE ctid = '(0,1)'; UPDATE odd SET odd = 2`);
   const third = await frugal('still', second);
   expect(unchanged(third)).toEqual(['bare', 'empty']);
@@ -124,8 +126,8 @@ test('what the repository has lost is read again; what cannot be read alone is r
 test('a manifest without fingerprints of the server, or one that is not understood, only means that all is read', async () => {
   await databases.make('older', 'CREATE TABLE a (n int); INSERT INTO a VALUES (1)');
   const plain = await archive(databases.open('older'));
-  expect((await frugal('older', plain)).kept).toEqual([]);
-  expect((await frugal('older', { ...plain, manifest: { ...plain.manifest, detail: { tables: 3 } } })).kept).toEqual([]);
+  expect(keptRows(await frugal('older', plain))).toEqual([]);
+  expect(keptRows(await frugal('older', { ...plain, manifest: { ...plain.manifest, detail: { tables: 3 } } }))).toEqual([]);
 });
 
 test('content is taken over from another database of the same name only when it is equal', async () => {
@@ -161,11 +163,11 @@ test('large objects are taken over while their content, owners and privileges ar
   await databases.make('large', `SELECT lo_from_bytea(70001, decode(repeat('00ff', 400000), 'hex')), lo_from_bytea(70002, '')`);
   const first = await frugal('large');
   const second = await frugal('large', first);
-  expect(second.kept).toEqual(['/db/large/large-objects.sql']);
+  expect(keptRows(second)).toEqual(['/db/large/large-objects.sql']);
   expect(readDetail(second.manifest).databases[0]?.largeObjects).toEqual(readDetail(first.manifest).databases[0]?.largeObjects);
   await databases.sql('large', `GRANT SELECT ON LARGE OBJECT 70002 TO PUBLIC`);
   const third = await frugal('large', second);
-  expect(third.kept).toEqual([]);
+  expect(keptRows(third)).toEqual([]);
   await databases.sql('large', `SELECT lo_put(70001, 5, 'x')`);
-  expect((await frugal('large', third)).kept).toEqual([]);
+  expect(keptRows(await frugal('large', third))).toEqual([]);
 });
