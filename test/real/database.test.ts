@@ -56,7 +56,7 @@ describe('a database that is written to while it is backed up', () => {
       load.kill();
       await ended;
     }
-    await stack.holdfast('restore', '--into', 'bench_copy', 'bench');
+    await stack.holdfast('restore', '--into', 'bench_copy', 'db');
     // Every transaction of pgbench adds the same amount to an account, a teller, a branch and the history.
     const sums = `select (select sum(abalance) from pgbench_accounts), (select sum(tbalance) from pgbench_tellers),
       (select sum(bbalance) from pgbench_branches), (select sum(delta) from pgbench_history), (select count(*) > 0 from pgbench_history);`;
