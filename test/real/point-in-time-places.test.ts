@@ -129,7 +129,7 @@ it('a table and a database come out of a moment into the running server, and not
   await follower.kill();
 });
 
-it('after a promotion both timelines are reached, and a hole in the log is named', async () => {
+it('after a promotion both timelines are reached', async () => {
   await using primary = await restlessServer(SETTINGS);
   await primary.sql(COMMITS);
   await using standby = await restlessServer(SETTINGS, primary);
@@ -149,4 +149,29 @@ it('after a promotion both timelines are reached, and a hole in the log is named
   const early = await recoverRows(stack, formatInstant(before[1]?.us ?? 0n));
   expect([early.rows.length, early.timeline]).toEqual([2, 3]);
   await follower.kill();
+});
+
+it('a hole in the log is named, and nothing behind it is passed off as the latest moment', async () => {
+  await using server = await restlessServer({ ...SETTINGS, wal_keep_size: '0' });
+  await server.sql(COMMITS);
+  await using stack = await walStack(server.url);
+  const follower = stack.follow();
+  await follower.event(({ kind }) => kind === 'connected');
+  await backup(stack);
+  await commit(server, 1);
+  await follower.stored(await server.sql('select pg_current_wal_flush_lsn()'));
+  await follower.kill();
+  await server.sql("select pg_terminate_backend(active_pid) from pg_replication_slots where active; select pg_drop_replication_slot('holdfast_db')");
+  for (let i = 0; i < 3; i++) {
+    await commit(server, 1);
+    await server.sql('select pg_switch_wal()');
+  }
+  await server.sql('checkpoint');
+  const again = stack.follow('--new-slot');
+  await again.event(({ kind }) => kind === 'connected');
+  await commit(server, 1);
+  await again.stored(await server.sql('select pg_current_wal_flush_lsn()'));
+  await again.kill();
+  const commits = await commitsOf(server.url);
+  for (const at of ['latest', formatInstant(commits.at(-1)?.us ?? 0n)]) expect(await refusal(stack, '--at', at)).toMatch(/cannot be reached: write-ahead log of db is missing from [0-9A-F]+\/[0-9A-F]+ to [0-9A-F]+\/[0-9A-F]+/);
 });
