@@ -80,6 +80,9 @@ class TerminalProgress implements Progress {
       case 'store-finished':
         this.clear();
         return;
+      // A follower has a display of its own.
+      case 'wal':
+        return;
     }
     this.#draw();
   }
