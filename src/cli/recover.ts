@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { HoldfastError, messageOf } from '../base/errors.ts';
 import { formatLsn } from '../client/postgres/replication/lsn.ts';
-import type { ClusterRestore, ClusterRestoreOptions } from '../operation/restore-cluster.ts';
-import { describeRecovery, freeBytes, planRecovery, type RecoveryPlan } from '../operation/recovery-plan.ts';
+import type { ClusterRestore, ClusterRestoreOptions } from '../operation/recovery/restore-cluster.ts';
+import { describeRecovery, freeBytes, planRecovery, type RecoveryPlan } from '../operation/recovery/recovery-plan.ts';
 import type { DatabaseRestore } from '../operation/restore.ts';
 import type { RecoveryTarget } from '../policy/recovery-target.ts';
 import { describeWish, formatInstant, parseWish } from '../policy/recovery-wish.ts';
@@ -43,7 +43,7 @@ export function onlyCluster(stores: readonly Store[]): ClusterStore {
 /** A whole server, into a folder or in place. */
 export async function recover(job: Job, store: ClusterStore): Promise<void> {
   const { session, options, repository } = job;
-  const { restoreCluster, checkTarget } = await import('../operation/restore-cluster.ts');
+  const { restoreCluster, checkTarget } = await import('../operation/recovery/restore-cluster.ts');
   await using _lock = await repository.lockForReading('files');
   const plan = await planOf(job, store);
   const into = options.into === undefined ? undefined : path.resolve(session.folder, options.into);
@@ -63,7 +63,7 @@ export async function recover(job: Job, store: ClusterStore): Promise<void> {
 /** Tables or a database, out of a server that is recovered for the purpose, into the one that runs. */
 export async function recoverPart(job: Job, store: ClusterStore, wish: DatabaseRestore): Promise<void> {
   const { session, options, repository, stack } = job;
-  const { restoreFromMoment, checkScratch } = await import('../operation/restore-from-moment.ts');
+  const { restoreFromMoment, checkScratch } = await import('../operation/recovery/restore-from-moment.ts');
   const database = options.database ?? databaseNameOf(store);
   const into = options.intoDatabase ?? options.into;
   if (into?.includes('/') === true) throw new HoldfastError('usage', `--into ${into} must name a database, because a part goes into the running server`, { hint: 'Without --table and --database the whole server is restored into a folder.' });

@@ -3,8 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { formatLsn, parseLsn } from '../client/postgres/replication/lsn.ts';
 import type { OperationEvent } from '../operation/event.ts';
-import type { FollowReport } from '../operation/wal-follow.ts';
-import type { WalEvent } from '../operation/wal-event.ts';
+import type { FollowReport } from '../operation/wal/follow.ts';
+import type { WalEvent } from '../operation/wal/event.ts';
 import { formatBytes, formatMoment, formatSeconds, painter, plural, printable } from './render/text.ts';
 import { Session, type CommonOptions } from './session.ts';
 
@@ -16,7 +16,7 @@ interface Options extends CommonOptions {
 
 export async function runFollow(name: string | undefined, options: Options): Promise<void> {
   await using session = new Session(options);
-  const [{ followWal }, { chooseCluster, targetOf }] = await Promise.all([import('../operation/wal-follow.ts'), import('../operation/wal-open.ts')]);
+  const [{ followWal }, { chooseCluster, targetOf }] = await Promise.all([import('../operation/wal/follow.ts'), import('../operation/wal/open.ts')]);
   const until = options.untilLsn === undefined ? undefined : parseLsn(options.untilLsn);
   if (options.untilLsn !== undefined && until === undefined) throw new HoldfastError('usage', `'${options.untilLsn}' is no position in a log`, { hint: 'Write it like 16/B374D848.' });
   const stack = await session.stack();

@@ -8,7 +8,7 @@ const FETCH_FAILED = 200;
 
 export async function runPush(name: string, path: string, options: CommonOptions): Promise<void> {
   await using session = new Session(options);
-  const [{ pushWal }, { chooseCluster }] = await Promise.all([import('../operation/wal-push.ts'), import('../operation/wal-open.ts')]);
+  const [{ pushWal }, { chooseCluster }] = await Promise.all([import('../operation/wal/push.ts'), import('../operation/wal/open.ts')]);
   const stack = await session.stack();
   const store = chooseCluster(stack, name);
   const repository = await session.repository();
@@ -19,7 +19,7 @@ export async function runPush(name: string, path: string, options: CommonOptions
 export async function runFetch(name: string, file: string, target: string, options: CommonOptions): Promise<void> {
   try {
     await using session = new Session(options);
-    const [{ fetchWal }, { chooseCluster }] = await Promise.all([import('../operation/wal-fetch.ts'), import('../operation/wal-open.ts')]);
+    const [{ fetchWal }, { chooseCluster }] = await Promise.all([import('../operation/wal/fetch.ts'), import('../operation/wal/open.ts')]);
     const stack = await session.stack();
     const store = chooseCluster(stack, name);
     const repository = await session.repository();

@@ -1,7 +1,7 @@
 /** `wal status` and `wal slot drop`: what is stored, as tables that answer "to which moment can I go back?". */
 import { HoldfastError } from '../base/errors.ts';
 import { formatLsn } from '../client/postgres/replication/lsn.ts';
-import type { ClusterStatus, WalStatus } from '../operation/wal-status.ts';
+import type { ClusterStatus, WalStatus } from '../operation/wal/status.ts';
 import type { BaseReach } from '../policy/wal-reach.ts';
 import { confirmInWords } from './confirm.ts';
 import { formatBytes, formatCount, formatMoment, painter, plural, printable, shortId, table } from './render/text.ts';
@@ -14,7 +14,7 @@ interface Options extends CommonOptions {
 
 export async function runStatus(name: string | undefined, options: Options): Promise<void> {
   await using session = new Session(options);
-  const [{ walStatus }, { chooseCluster, targetOf }] = await Promise.all([import('../operation/wal-status.ts'), import('../operation/wal-open.ts')]);
+  const [{ walStatus }, { chooseCluster, targetOf }] = await Promise.all([import('../operation/wal/status.ts'), import('../operation/wal/open.ts')]);
   const stack = await session.stack();
   const store = chooseCluster(stack, name);
   const target = options.offline ? undefined : await targetOf(store);
@@ -90,7 +90,7 @@ function serverLines(slot: string, server: WalStatus['server']): readonly string
 
 export async function runSlotDrop(name: string, options: CommonOptions & { readonly yes?: boolean }): Promise<void> {
   await using session = new Session(options);
-  const [{ dropStoreSlot }, { chooseCluster, targetOf }] = await Promise.all([import('../operation/wal-status.ts'), import('../operation/wal-open.ts')]);
+  const [{ dropStoreSlot }, { chooseCluster, targetOf }] = await Promise.all([import('../operation/wal/status.ts'), import('../operation/wal/open.ts')]);
   const store = chooseCluster(await session.stack(), name);
   const { slot } = store.wal;
   if (options.yes !== true) await confirmInWords(session, [`The server of ${store.name} will keep no log for us any more: what is written from then on cannot be restored until the next base backup.`], store.name, `drops the slot ${slot}`);

@@ -1,6 +1,6 @@
 /** What operations tell while they work. Progress bars, JSON lines and everything else that watches only listens to these. */
 import type { Problem } from '../repository/entry.ts';
-import type { WalEvent } from './wal-event.ts';
+import type { WalEvent } from './wal/event.ts';
 
 export type OperationEvent =
   | { readonly type: 'store-started'; readonly store: string; readonly kind: string }

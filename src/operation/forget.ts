@@ -9,7 +9,7 @@ import type { Plan } from '../stack/stack.ts';
 import type { Context } from './context.ts';
 import { WAL_PART } from '../source/cluster/wal-archive.ts';
 import { byStore, standingOf, type Standing, type StoreSnapshots } from './standing.ts';
-import { decideWal } from './wal-forget.ts';
+import { decideWal } from './wal/forget.ts';
 
 export interface ForgetRequest {
   /** Only stores of this stack; undefined: of all. */

@@ -3,11 +3,11 @@ import { HoldfastError } from '../base/errors.ts';
 import { fromText } from '../base/raw-name.ts';
 import type { SnapshotFiles } from '../repository/entry.ts';
 import type { Patch } from '../base/file.ts';
-import { exportArchive } from './postgres/export-archive.ts';
-import { exportName, exportSql } from './postgres/export-sql.ts';
+import { exportArchive } from './postgres/export/export-archive.ts';
+import { exportName, exportSql } from './postgres/export/export-sql.ts';
 import { encodeName } from './postgres/file-name.ts';
 import { readDetail, type DatabaseManifest, type PostgresDetail } from './postgres/manifest.ts';
-import { schemaText } from './postgres/schema-text.ts';
+import { schemaText } from './postgres/export/schema-text.ts';
 import type { StoreManifest } from './source.ts';
 
 export interface ExportWork {

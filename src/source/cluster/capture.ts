@@ -10,7 +10,7 @@ import { formatLsn } from '../../client/postgres/replication/lsn.ts';
 import type { ServerIdentity } from '../../client/postgres/replication/session.ts';
 import type { PostgresTarget } from '../../client/postgres/target.ts';
 import type { EntryFeed, FedDirectoryEntry } from '../../repository/entry.ts';
-import { folder, plainMetadata } from '../postgres/entries.ts';
+import { folder, plainMetadata } from '../postgres/capture/entries.ts';
 import type { Capture, CaptureContext, StoreManifest } from '../source.ts';
 import { readConfigFiles, type ConfigFiles } from './config-files.ts';
 import { readCatalogFacts, readServerFacts, type CatalogFacts, type ServerFacts } from './facts.ts';

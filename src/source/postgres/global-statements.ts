@@ -1,6 +1,6 @@
 /** The statements of `globals.sql`, role by role: so that a restore can make some of them. The script is our own; see globals.ts. */
 import { tokensOf } from '../../client/postgres/sql-statements.ts';
-import { statementsOf } from './script.ts';
+import { statementsOf } from './restore/script.ts';
 
 export interface RoleStatements {
   readonly name: string;

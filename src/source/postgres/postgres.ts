@@ -5,14 +5,14 @@ import type { Connection } from '../../client/postgres/connection.ts';
 import { parseTarget, type PostgresTarget } from '../../client/postgres/target.ts';
 import { TrafficMeter } from '../../client/postgres/traffic.ts';
 import type { Capture, CaptureContext, Source, StoreManifest } from '../source.ts';
-import { capturePostgres } from './capture.ts';
+import { capturePostgres } from './capture/capture.ts';
 import { checkDumpProgram, checkRights } from './check.ts';
 import { chooseDatabases, enterServer, listDatabases, refuseMissing, vanishedDatabases } from './choose.ts';
-import { compareDatabases } from './compare.ts';
-import { estimateDatabases } from './estimate.ts';
+import { compareDatabases } from './restore/compare.ts';
+import { estimateDatabases } from './capture/estimate.ts';
 import { readDetail } from './manifest.ts';
-import type { SplitSizes } from './table-layout.ts';
-import { planStore, restoreStore } from './way.ts';
+import type { SplitSizes } from './capture/table-layout.ts';
+import { planStore, restoreStore } from './restore/way.ts';
 
 export interface PostgresOptions {
   /** `postgres://user@host:port/database`; a folder of a socket is percent-encoded in place of the host. */
