@@ -12,7 +12,7 @@ import type { Context } from './context.ts';
 import { createManifest, encodeManifest, MANIFEST_FILE, type SnapshotManifest } from './manifest.ts';
 import { sourceOf } from './open.ts';
 import { partTags } from './part.ts';
-import { FRUGAL_TAG, previousManifest, previousSnapshot } from './previous.ts';
+import { FRUGAL_TAG, previousCapture, previousSnapshot } from './previous.ts';
 import type { MonthTraffic, TrafficJournal } from './traffic-journal.ts';
 
 export interface BackupOptions {
@@ -112,8 +112,9 @@ class BackupRun {
     // Other stores have nothing that a server could be asked for.
     const frugal = this.#options.frugal === true && store.kind === 'postgres';
     const previous = previousSnapshot(this.#snapshots, { stack: this.#options.stack, store, part, frugal });
+    await using opened = previous && (await this.#options.repository.files(previous));
     await using capture = await source.capture({
-      store: store.name, startedAt, signal, problem, traffic, part, frugal, previous: previous && (await previousManifest(this.#options.repository, previous)),
+      store: store.name, startedAt, signal, problem, traffic, part, frugal, previous: previous && opened && (await previousCapture(opened, previous)),
       step: (sentence) => emit({ type: 'step', store: store.name, sentence }),
     });
     const manifests: SnapshotManifest[] = [];

@@ -1,6 +1,6 @@
 /** What a backup builds on: the newest snapshot of the same part of the same store. */
 import { isHoldfastError } from '../base/errors.ts';
-import type { Repository, Snapshot } from '../repository/repository.ts';
+import type { OpenedFiles, Repository, Snapshot } from '../repository/repository.ts';
 import type { CaptureContext, Part } from '../source/source.ts';
 import type { Stack, Store } from '../stack/stack.ts';
 import { readManifest } from './manifest.ts';
@@ -26,12 +26,18 @@ export function previousSnapshot(snapshots: readonly Snapshot[], { stack, store,
   return (frugal ? own.findLast(({ tags }) => tags?.includes(FRUGAL_TAG)) : undefined) ?? own.at(-1);
 }
 
-/** What a snapshot says of itself. One that says nothing we understand is nothing to build on, and no reason to fail. */
+/** What a snapshot says of itself, for when its files are not needed. */
 export async function previousManifest(repository: Repository, snapshot: Snapshot): Promise<CaptureContext['previous']> {
   await using opened = await repository.files(snapshot);
+  const found = await previousCapture(opened, snapshot);
+  return found && { ...found, files: undefined };
+}
+
+/** One that says nothing of itself that we understand is nothing to build on, and no reason to fail. Its files can be read until `opened` is disposed. */
+export async function previousCapture(opened: OpenedFiles, snapshot: Snapshot): Promise<CaptureContext['previous']> {
   const manifest = await readManifest(opened.files).catch((error: unknown) => {
     if (isHoldfastError(error, 'path-missing', 'repository-damaged', 'repository-format')) return undefined;
     throw error;
   });
-  return manifest && { snapshotId: snapshot.id, manifest: manifest.content };
+  return manifest && { snapshotId: snapshot.id, manifest: manifest.content, files: opened.files };
 }

@@ -1,4 +1,4 @@
-import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { formatInstant } from '../../src/policy/recovery-wish.ts';
 import { psql } from '../fixture/database-stack.ts';
@@ -174,4 +174,37 @@ it('a hole in the log is named, and nothing behind it is passed off as the lates
   await again.kill();
   const commits = await commitsOf(server.url);
   for (const at of ['latest', formatInstant(commits.at(-1)?.us ?? 0n)]) expect(await refusal(stack, '--at', at)).toMatch(/cannot be reached: write-ahead log of db is missing from [0-9A-F]+\/[0-9A-F]+ to [0-9A-F]+\/[0-9A-F]+/);
+});
+
+it('a tablespace that was made after the base backup is not replayed into the folder that the server is using', async () => {
+  await using server = await restlessServer(SETTINGS);
+  await server.sql(COMMITS);
+  await using stack = await walStack(server.url);
+  await chmod(stack.folder, 0o711);
+  const follower = stack.follow();
+  await follower.event(({ kind }) => kind === 'connected');
+  await backup(stack);
+  const place = stack.path('fast-disk');
+  await mkdir(place, { mode: 0o700 });
+  // The server may only take a folder of its own user.
+  const { uid, gid } = await stat(await server.sql('show data_directory'));
+  await chown(place, uid, gid);
+  await server.sql(`create tablespace fast location '${place}'`);
+  await server.sql('create table on_fast (n int) tablespace fast');
+  await server.sql('insert into on_fast values (1)');
+  await commit(server, 1);
+  await follower.stored(await server.sql('select pg_current_wal_flush_lsn()'));
+  const before = await readdir(place, { recursive: true });
+  expect(await refusal(stack, '--at', 'latest')).toContain(`a tablespace was made in ${place}, which is in use here`);
+  expect(await readdir(place, { recursive: true })).toEqual(before);
+
+  // With the next base backup it is a tablespace like others, and goes beside.
+  await backup(stack);
+  await server.sql('insert into on_fast values (2)');
+  await follower.stored(await server.sql('select pg_current_wal_flush_lsn()'));
+  const { code, stderr } = await stack.holdfast(['restore', 'db', '--at', 'latest', '--into', 'recovered']);
+  expect(code, stderr).toBe(0);
+  expect(await readdir(place, { recursive: true })).toEqual(before);
+  expect(await readdir(stack.path('recovered-tablespaces'))).toEqual(['fast']);
+  await follower.kill();
 });

@@ -9,8 +9,8 @@ import { WalStream } from '../../client/postgres/replication/wal-stream.ts';
 import { slotLost } from '../../policy/wal-slot.ts';
 
 /** Above so much log in memory the server has to wait, until it is below so much. */
-const MOST_HELD = 48 << 20;
-const FEW_HELD = 24 << 20;
+const MOST_HELD = 32 << 20;
+const FEW_HELD = 16 << 20;
 
 export interface ReceiveOptions {
   readonly connection: Connection;

@@ -5,6 +5,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import * as os from 'node:os';
+import { collectWhenGrown } from '../../base/garbage.ts';
 import { HoldfastError, isHoldfastError } from '../../base/errors.ts';
 import { fromText } from '../../base/raw-name.ts';
 import { PROGRAM } from '../../base/version.ts';
@@ -98,7 +99,10 @@ export class WalStore {
   /** Stores what has come. When it resolves, all of it is durable, read back, and found by whoever restores. Throws what the storage throws, and `repository-locked`. */
   async flush(request: FlushRequest): Promise<Flushed> {
     try {
-      return await this.#flush(request);
+      const flushed = await this.#flush(request);
+      // The buffers of a pipeline are shared memory, which no heap counts: without this those of several flushes live at once.
+      collectWhenGrown(0);
+      return flushed;
     } catch (error) {
       if (!isHoldfastError(error, 'repository-damaged') || this.#window.snapshot === undefined) throw error;
       // What the window held was forgotten, or is lost: what comes now is stored all the same, in a window of its own.
@@ -179,7 +183,7 @@ export class WalStore {
     const root = folderEntry('', [folderEntry(WAL_FOLDER, files, at), fileEntry(WAL_FILE, { from: 'bytes', bytes: walJson }, walJson.length, at)], at);
     return await repository.archive({
       // The last flush of a run that is being ended is not cut short; `signal` of the operation only ends the waiting for more.
-      root, parallel: 1, previousTree: this.#window.tree, compression: 'auto', signal: new AbortController().signal,
+      root, parallel: 1, previousTree: this.#window.tree, compression: 'auto', sparing: true, signal: new AbortController().signal,
       problem: ({ subject, message }) => {
         throw new HoldfastError('internal', `${subject} ${message}`);
       },

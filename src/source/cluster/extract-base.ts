@@ -66,8 +66,10 @@ export async function extractBase(options: ExtractBaseOptions): Promise<Extracte
       await extract(`${TABLESPACES_FOLDER}/${oid}`, to);
       await relink(path.join(building, 'pg_tblspc', oid), to);
     }
-    await options.finish?.(building);
+    // A server may be started on it already, and needs its tablespaces too; what is changed then is given afterwards.
     if (options.owner !== undefined) for (const place of made) await giveTree(place, options.owner);
+    await options.finish?.(building);
+    if (options.owner !== undefined && options.finish !== undefined) await giveTree(building, options.owner);
     await syncFolder(building);
     const stood = await putInPlace(building, data, options.kept);
     const told = reports.flatMap(({ problems }) => problems).filter(({ message }) => !OF_OWNERS.test(message));

@@ -1,9 +1,9 @@
 /**
  * Reads write-ahead log as the server wrote it: pages, records over page and segment borders, and of the records those that end a
- * transaction or name a restore point (src/include/access/xlog_internal.h, xlogrecord.h, xact.h; the same from 12 to 18). Pure.
+ * transaction, name a restore point or make a tablespace (src/include/access/xlog_internal.h, xlogrecord.h, xact.h; the same from 12 to 18). Pure.
  */
 import type { Lsn } from './lsn.ts';
-import { parseRestorePoint, parseTransactionEnd, type RecordFacts, type RestorePoint, type TransactionEnd } from './wal-transaction.ts';
+import { parseRestorePoint, parseTablespaceCreation, parseTransactionEnd, type RecordFacts, type RestorePoint, type TablespaceCreation, type TransactionEnd } from './wal-transaction.ts';
 
 const PAGE_HEAD = 24;
 const LONG_PAGE_HEAD = 40;
@@ -14,8 +14,10 @@ const LONG = 2;
 
 const RM_XLOG = 0;
 const RM_XACT = 1;
+const RM_TBLSPC = 5;
 const XLOG_SWITCH = 0x40;
 const XLOG_RESTORE_POINT = 0x70;
+const XLOG_TBLSPC_CREATE = 0x00;
 
 /** The head of a record. */
 export interface RecordHead {
@@ -30,6 +32,7 @@ export interface RecordHead {
 export interface RecordListener {
   transaction?(end: TransactionEnd): void;
   restorePoint?(point: RestorePoint): void;
+  tablespace?(creation: TablespaceCreation): void;
   record?(head: RecordHead): void;
 }
 
@@ -196,6 +199,7 @@ export class WalScanner {
       const end = rmgr === RM_XACT ? parseTransactionEnd(record, facts) : undefined;
       if (end !== undefined) this.#listener.transaction?.(end);
       if (rmgr === RM_XLOG) this.#listener.restorePoint?.(parseRestorePoint(record, facts));
+      if (rmgr === RM_TBLSPC) this.#listener.tablespace?.(parseTablespaceCreation(record, facts));
     } catch (error) {
       // Bytes that only look like a record, as in a file that was used before.
       if (!(error instanceof RangeError)) throw error;
@@ -211,7 +215,7 @@ export class WalScanner {
 
 function isOfInterest(record: Buffer): boolean {
   const [info, rmgr] = [record[16] ?? 0, record[17] ?? 0];
-  return rmgr === RM_XACT || (rmgr === RM_XLOG && (info & 0xf0) === XLOG_RESTORE_POINT);
+  return rmgr === RM_XACT || (rmgr === RM_XLOG && (info & 0xf0) === XLOG_RESTORE_POINT) || (rmgr === RM_TBLSPC && (info & 0xf0) === XLOG_TBLSPC_CREATE);
 }
 
 /** XLOG_PAGE_MAGIC of each major version; what is newer is read like the newest known. */

@@ -32,6 +32,14 @@ export interface RestorePoint {
   readonly timeUs: bigint;
 }
 
+/** CREATE TABLESPACE: replaying it uses the same path again. */
+export interface TablespaceCreation {
+  readonly oid: number;
+  /** Empty: below the data directory. */
+  readonly path: string;
+  readonly lsn: Lsn;
+}
+
 const RECORD_HEAD = 24;
 const HAS_INFO = 0x80;
 
@@ -73,6 +81,12 @@ export function parseRestorePoint(record: Buffer, { lsn, end }: RecordFacts): Re
   const name = data.subarray(8, 72);
   const zero = name.indexOf(0);
   return { name: name.toString('utf8', 0, zero < 0 ? name.length : zero), lsn, end, timeUs: fromServerTime(data.readBigInt64LE(0)) };
+}
+
+export function parseTablespaceCreation(record: Buffer, { lsn }: RecordFacts): TablespaceCreation {
+  const data = mainData(record);
+  const zero = data.indexOf(0, 4);
+  return { oid: data.readUInt32LE(0), path: data.toString('utf8', 4, zero < 0 ? data.length : zero), lsn };
 }
 
 /** The data of a record that touches no blocks: behind heads of one byte each with what they announce. */
