@@ -10,13 +10,13 @@ import type { RawName } from '../base/raw-name.ts';
 import type { BlobIndex } from './blob-index.ts';
 import { BlobReader } from './blob-reader.ts';
 import type { Core } from './core.ts';
-import type { DirectoryEntry, Entry, FedDirectoryEntry, FedFile, FileEntry, KeptContent, Metadata, Problem } from './entry.ts';
+import type { Cut, DirectoryEntry, Entry, FedDirectoryEntry, FedFile, FileEntry, KeptContent, Metadata, Problem } from './entry.ts';
 import { FedTree, type FedFolder } from './fed-tree.ts';
 import { formatTime } from './format/go-time.ts';
 import { encodeNode, nodeName, type TreeNode } from './format/tree.ts';
 import type { Compression } from './packer.ts';
 import { PackStore } from './pack-store.ts';
-import { Pipeline } from './pipeline/pipeline.ts';
+import { Pipeline, type GatheredFile } from './pipeline/pipeline.ts';
 import type { FileContent } from './pipeline/file-table.ts';
 import { TreeWriter } from './tree-writer.ts';
 
@@ -151,27 +151,33 @@ class ArchiveRun {
         else fed.add(path, counted(path).then((node) => this.#fileNode(child, node)));
         return this.#pipeline.crowded ? this.#pipeline.ready() : undefined;
       },
-      open: (path, metadata) => this.#openFed(fed, path, metadata, counted),
+      open: (path, metadata, cut) => this.#openFed(fed, path, metadata, { cut, before: counted }),
     });
     this.#pipeline.flush();
-    return await this.#finishFed(entry, fed.root, before?.type === 'dir' ? before.subtree : undefined);
+    return await this.#pipeline.settled(this.#finishFed(entry, fed.root, before?.type === 'dir' ? before.subtree : undefined));
   }
 
-  #openFed(fed: FedTree, path: RawName, metadata: Metadata, before: (path: RawName) => Promise<TreeNode | undefined>): FedFile {
-    const stream = this.#pipeline.openStream(path);
+  #openFed(fed: FedTree, path: RawName, metadata: Metadata, { cut, before }: { readonly cut: Cut; before(path: RawName): Promise<TreeNode | undefined> }): FedFile {
+    const entry: FileEntry = { type: 'file', name: path.slice(path.lastIndexOf('/') + 1), metadata, content: { from: 'bytes', bytes: EMPTY } };
+    const file = cut === 'by-length' ? this.#pipeline.gather(path) : this.#streamed(path);
     return {
-      write: (bytes) => stream.sink.write(bytes),
+      write: (bytes) => file.write(bytes),
       end: () => {
-        const entry: FileEntry = { type: 'file', name: path.slice(path.lastIndexOf('/') + 1), metadata, content: { from: 'bytes', bytes: EMPTY } };
-        const closed = stream.close();
-        const stored = stream.end().catch((error: unknown) => {
-          this.#pipeline.fail(error);
-          return undefined;
-        });
-        fed.add(path, before(path).then((node) => this.#whenRead(entry, node, stored)));
-        return this.#pipeline.crowded ? closed.then(() => this.#pipeline.ready()) : closed;
+        const closed = file.end();
+        fed.add(path, before(path).then((node) => this.#whenRead(entry, node, file.content)));
+        return this.#pipeline.crowded ? Promise.resolve(closed).then(() => this.#pipeline.ready()) : closed;
       },
     };
+  }
+
+  #streamed(path: RawName): GatheredFile {
+    const stream = this.#pipeline.openStream(path);
+    const { promise: content, resolve } = Promise.withResolvers<FileContent | undefined>();
+    const end = (): Promise<void> => {
+      stream.end().then(resolve, (error: unknown) => this.#pipeline.fail(error));
+      return stream.close();
+    };
+    return { write: (bytes) => stream.sink.write(bytes), end, content };
   }
 
   /** Trees from the leaves up. What is still being read is waited for here, folder by folder. */

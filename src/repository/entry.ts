@@ -95,8 +95,11 @@ export interface EntryFeed {
   /** Its name is the last part of the path. Content of the kind `stream` is asked for at once, beside what goes on arriving. */
   add(path: RawName, entry: FileEntry | SymlinkEntry): Promise<void> | undefined;
   /** A file whose content comes now, before anything else is handed in. */
-  open(path: RawName, metadata: Metadata): FedFile;
+  open(path: RawName, metadata: Metadata, cut: Cut): FedFile;
 }
+
+/** Where a file is cut into chunks: at boundaries that its content has, which move with it, or after a fixed length, at no cost, where content never moves. */
+export type Cut = 'by-content' | 'by-length';
 
 export interface FedFile extends ContentSink {
   end(): Promise<void> | undefined;

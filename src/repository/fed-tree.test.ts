@@ -25,7 +25,7 @@ test('files of many folders that come in any order are stored as one tree', asyn
     into.folder('a', metadata(0o040700));
     into.folder('b/deep', metadata(0o040700));
     for (const [path, bytes] of [['b/z', Buffer.from('z')], ['a/large', large], ['b/deep/empty', Buffer.alloc(0)], ['b/a', Buffer.from('again')], ...Array.from({ length: 100 }, (_, i) => [`a/${i}`, Buffer.from(`small ${i}`)] as const)] as const) {
-      const file = into.open(path, metadata(0o100600, bytes.length));
+      const file = into.open(path, metadata(0o100600, bytes.length), 'by-length');
       for (let at = 0; at < bytes.length; at += 65_536) await file.write(bytes.subarray(at, at + 65_536));
       await file.end();
     }
@@ -43,7 +43,7 @@ test('files of many folders that come in any order are stored as one tree', asyn
 test('a feed that fails fails the archive, and leaves no snapshot', async () => {
   const repository = await createRepository(new MemoryStorage(), new Secret('test'), systemClock);
   const failing = archived(repository, async (into) => {
-    await into.open('one', metadata(0o100600)).write(Buffer.from('half'));
+    await into.open('one', metadata(0o100600), 'by-length').write(Buffer.from('half'));
     throw new Error('the server went away');
   });
   await expect(failing).rejects.toThrow('the server went away');

@@ -9,6 +9,7 @@ import type { BlobIndex } from '../blob-index.ts';
 import { PACK_BUFFER_BYTES, type Compression } from '../packer.ts';
 import { createClaims, type SharedClaims } from './claim-set.ts';
 import { FileTable, type FileContent } from './file-table.ts';
+import { GatheredChunks } from './gathered-chunks.ts';
 import type { ReaderMessage, ReaderRequest, SaverData, SaverMessage, SharedPackBuffers } from './messages.ts';
 import { SharedPool } from './shared-pool.ts';
 import { createSlots, Slots, type SharedSlots } from './slots.ts';
@@ -56,6 +57,12 @@ export interface OpenStream {
   end(): Promise<FileContent | undefined>;
 }
 
+/** `content` does not reject; it does not come when the pipeline has failed. */
+export interface GatheredFile extends ContentSink {
+  end(): Promise<void> | undefined;
+  readonly content: Promise<FileContent | undefined>;
+}
+
 interface Batch {
   numbers: number[];
   paths: RawName[];
@@ -71,6 +78,7 @@ export class Pipeline implements AsyncDisposable {
   readonly #options: PipelineOptions;
   readonly #shared: SharedSlots = createSlots(SLOTS);
   readonly #slots = new Slots(this.#shared);
+  #gathered: GatheredChunks | undefined;
   readonly #packBuffers: SharedPackBuffers;
   readonly #packPool: SharedPool;
   readonly #files: FileTable;
@@ -165,8 +173,24 @@ export class Pipeline implements AsyncDisposable {
     };
   }
 
+  /** A file of those that come one behind the other: this one must end before the next is opened. */
+  gather(subject: string): GatheredFile {
+    const { number, content } = this.#files.add(subject);
+    this.#startSavers(0);
+    const gathered = (this.#gathered ??= new GatheredChunks(this.#slots, this.failed));
+    return {
+      content,
+      write: (bytes) => {
+        this.#startSavers(bytes.length);
+        return gathered.write(number, bytes);
+      },
+      end: () => gathered.end(number),
+    };
+  }
+
   /** Makes sure that all that was handed in is being worked on. */
   flush(): void {
+    this.#gathered?.flush();
     this.#sendBatch();
     this.#tellReader({ kind: 'flush' });
   }

@@ -4,7 +4,7 @@ import { fromText, type RawName } from '../../base/raw-name.ts';
 import { Crc32c } from '../../client/postgres/crc32c.ts';
 import type { BaseBackupListener, BaseBackupStart } from '../../client/postgres/replication/base-backup.ts';
 import { TarStream, type TarListener, type TarMember } from '../../client/postgres/replication/tar-stream.ts';
-import type { EntryFeed, FedFile, Metadata } from '../../repository/entry.ts';
+import type { Cut, EntryFeed, FedFile, Metadata } from '../../repository/entry.ts';
 import { DATA_FOLDER, TABLESPACES_FOLDER } from './manifest.ts';
 
 export interface ReceivedFile {
@@ -102,7 +102,7 @@ export class Receiver implements BaseBackupListener, TarListener {
       this.#link(path, member);
     } else {
       if (member.path === 'global/pg_control') this.#owner = { uid: member.uid, gid: member.gid };
-      this.#open = { member, file: this.#feed.open(path, metadataOf(member, FILE)), sum: new Crc32c(), isLabel: this.#named === '' && member.path === LABEL && member.size < LABEL_BYTES };
+      this.#open = { member, file: this.#feed.open(path, metadataOf(member, FILE), this.#cutOf(member.path)), sum: new Crc32c(), isLabel: this.#named === '' && member.path === LABEL && member.size < LABEL_BYTES };
     }
   }
 
@@ -123,6 +123,11 @@ export class Receiver implements BaseBackupListener, TarListener {
     this.counts.bytes += size;
     this.files.set(`${this.#named}${path}`, { size, crc32c: open.sum.digest(), mtime });
     return open.file.end();
+  }
+
+  /** Pages stay where they are. The log is cut as where it is archived, so that it is stored once. */
+  #cutOf(path: string): Cut {
+    return this.#named === '' && path.startsWith('pg_wal/') ? 'by-content' : 'by-length';
   }
 
   /** The only links that a server sends are those of its tablespaces. They lead to where the tablespaces lie in the snapshot, so that nothing that is restored reaches into the live server. */
