@@ -55,7 +55,7 @@ async function expectOnlyFiles(stack: DatabaseStack, result: RunResult, exit = 1
   await run('restic', ['--repo', stack.path('repository'), '--password-file', stack.path('password'), '--no-cache', 'check', '--read-data']);
   const error = report.stores[0]?.error;
   if (!error) throw new Error('the store failed without an error');
-  expect(error.hint).toMatch(/\w.*[.?]$/s);
+  expect(error.hint).toMatch(/\w.*[.?;]$/s);
   return error;
 }
 
@@ -143,6 +143,7 @@ describe('a database that cannot be read', () => {
     await writeFile(stack.path('holdfast.yaml'), config.replace(/(postgres(ql)?:\/\/)[^@/]*@/, '$1reader@'));
     const error = await expectOnlyFiles(stack, await stack.attempt('backup', '--json'));
     expect(error.message).toMatch(/closed_one/);
+    expect(error.hint).toMatch(/GRANT .* TO "reader";/);
   });
 });
 
