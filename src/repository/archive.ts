@@ -144,7 +144,13 @@ class ArchiveRun {
   async #fedNode(entry: FedDirectoryEntry, before: TreeNode | undefined): Promise<Pending> {
     const fed = new FedTree();
     const counted = (path: RawName): Promise<TreeNode | undefined> => this.#previousFile(`/${entry.name}/${path}`);
-    await entry.feed({
+    const counts = { ...this.counts };
+    const feeding = entry.feed({
+      restart: async () => {
+        this.#pipeline.flush();
+        await this.#pipeline.settled(fed.clear());
+        Object.assign(this.counts, counts);
+      },
       folder: (path, metadata) => fed.addFolder(path, metadata),
       add: (path, { ...child }) => {
         if (child.type === 'symlink') fed.add(path, encodeNode(child.name, child.metadata, { type: 'symlink', target: child.target }));
@@ -155,6 +161,7 @@ class ArchiveRun {
     });
     this.#pipeline.flush();
     return await this.#pipeline.settled(this.#finishFed(entry, fed.root, before?.type === 'dir' ? before.subtree : undefined));
+    await this.#pipeline.settled(feeding);
   }
 
   #openFed(fed: FedTree, path: RawName, metadata: Metadata, { cut, before }: { readonly cut: Cut; before(path: RawName): Promise<TreeNode | undefined> }): FedFile {
@@ -255,6 +262,12 @@ class ArchiveRun {
       this.#pipeline.failed.throwIfAborted();
       const stream = this.#pipeline.openStream(name);
       if (content.from === 'stream') await content.write(stream.sink);
+      if (content.from === 'stream' && content.cut === 'by-length') {
+        const file = this.#pipeline.gather(name, true);
+        await content.write(file);
+        await file.end();
+        return await this.#pipeline.settled(file.content);
+      }
       else if (content.from === 'bytes') await stream.sink.write(content.bytes);
       return await stream.end();
     } catch (error) {

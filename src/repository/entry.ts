@@ -19,7 +19,7 @@ export type Content =
   | { readonly from: 'path'; readonly path: RawName }
   | { readonly from: 'bytes'; readonly bytes: Uint8Array }
   /** Written by the source. It is called once, and must not return before its last write. A rejection fails the archive. */
-  | { readonly from: 'stream'; write(sink: ContentSink): Promise<void> }
+  | { readonly from: 'stream'; readonly cut?: Cut | undefined; write(sink: ContentSink): Promise<void> }
   | KeptContent;
 
 /**
@@ -94,6 +94,8 @@ export interface EntryFeed {
   folder(path: RawName, metadata: Metadata): void;
   /** Its name is the last part of the path. Content of the kind `stream` is asked for at once, beside what goes on arriving. */
   add(path: RawName, entry: FileEntry | SymlinkEntry): Promise<void> | undefined;
+  /** Drops all that was handed in, of which no file may be open: what comes after it begins anew. Resolves when all of it was read. */
+  restart(): Promise<void>;
   /** A file whose content comes now, before anything else is handed in. */
   open(path: RawName, metadata: Metadata, cut: Cut): FedFile;
 }

@@ -36,6 +36,18 @@ export class FedTree {
     parent.nodes.set(name, node);
   }
 
+  /** Forgets everything, when all of it was read. */
+  async clear(): Promise<void> {
+    const { nodes, folders } = this.#root;
+    const all = function* (folder: FedFolder): Generator<Pending> {
+      yield* folder.nodes.values();
+      for (const child of folder.folders.values()) yield* all(child);
+    };
+    await Promise.all([...all(this.#root)].map(async (node) => await node));
+    nodes.clear();
+    folders.clear();
+  }
+
   /** Refuses names that would lead out of the folder, or hide one another. */
   #place(path: RawName): readonly [Pick<Growing, 'nodes' | 'folders'>, RawName] {
     const parts = path.split('/');

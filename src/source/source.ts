@@ -38,6 +38,13 @@ export interface Part {
   readonly tables?: readonly string[] | undefined;
 }
 
+export interface PreviousCapture {
+  readonly snapshotId: string;
+  readonly manifest: StoreManifest;
+  /** What it holds, for sources that are told only what has changed; valid as long as the capture. */
+  readonly files?: SnapshotFiles | undefined;
+}
+
 export interface CaptureContext {
   /** The store's name in `holdfast.yaml`. */
   readonly store: string;
@@ -48,7 +55,7 @@ export interface CaptureContext {
   /** Ask the server for fingerprints and take over what has not changed, where moving bytes is dear. */
   readonly frugal?: boolean | undefined;
   /** The newest snapshot of the same store and part, whose content entries of the kind `previous` may take over. */
-  readonly previous?: { readonly snapshotId: string; readonly manifest: StoreManifest } | undefined;
+  readonly previous?: PreviousCapture | undefined;
   /** Something was left out, changed or became unreadable; the run ends as incomplete. */
   problem(problem: Problem): void;
   /** A sentence about what is going on now, for progress displays. */

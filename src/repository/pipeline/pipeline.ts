@@ -173,18 +173,22 @@ export class Pipeline implements AsyncDisposable {
     };
   }
 
-  /** A file of those that come one behind the other: this one must end before the next is opened. */
-  gather(subject: string): GatheredFile {
+  /** A file of those that come one behind the other: this one must end before the next is opened. Unless it is `apart`, beside them. */
+  gather(subject: string, apart = false): GatheredFile {
     const { number, content } = this.#files.add(subject);
     this.#startSavers(0);
-    const gathered = (this.#gathered ??= new GatheredChunks(this.#slots, this.failed));
+    const gathered = apart ? new GatheredChunks(this.#slots, this.failed) : (this.#gathered ??= new GatheredChunks(this.#slots, this.failed));
     return {
       content,
       write: (bytes) => {
         this.#startSavers(bytes.length);
         return gathered.write(number, bytes);
       },
-      end: () => gathered.end(number),
+      end: () => {
+        const ended = gathered.end(number);
+        if (apart) gathered.flush();
+        return ended;
+      },
     };
   }
 

@@ -71,6 +71,8 @@ const detail = z.object({
   configuration: z.object({ config: z.string().optional(), hba: z.string().optional(), ident: z.string().optional() }).optional(),
   /** The snapshot from which unchanged blocks were taken; undefined when all was read from the server. */
   parent: z.string().optional(),
+  /** Why all was read though there was a snapshot to build on: a clause after "because". */
+  whole: z.string().optional(),
 });
 
 export type ClusterDetail = z.infer<typeof detail>;

@@ -3,8 +3,10 @@ import { HoldfastError } from '../../base/errors.ts';
 import { fromText, type RawName } from '../../base/raw-name.ts';
 import { Crc32c } from '../../client/postgres/crc32c.ts';
 import type { BaseBackupListener, BaseBackupStart } from '../../client/postgres/replication/base-backup.ts';
+import { incrementOf } from '../../client/postgres/replication/increment.ts';
 import { TarStream, type TarListener, type TarMember } from '../../client/postgres/replication/tar-stream.ts';
 import type { Cut, EntryFeed, FedFile, Metadata } from '../../repository/entry.ts';
+import type { Increments } from './increments.ts';
 import { DATA_FOLDER, TABLESPACES_FOLDER } from './manifest.ts';
 
 export interface ReceivedFile {
@@ -19,8 +21,10 @@ const FOLDER = 0o040000;
 const LINK = 0o120000;
 const PRIVATE = 0o700;
 /** A small file that is needed to describe the backup. */
-const LABEL = 'backup_label';
+export const LABEL = 'backup_label';
 const LABEL_BYTES = 64 * 1024;
+
+const NOWHERE: FedFile = { write: () => undefined, end: () => undefined };
 
 export class Receiver implements BaseBackupListener, TarListener {
   /** By the path that the server's manifest uses. */
@@ -40,9 +44,12 @@ export class Receiver implements BaseBackupListener, TarListener {
   /** Of the data directory; what we add belongs to the same user. */
   #owner: Pick<Metadata, 'uid' | 'gid'> = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   readonly #now: bigint;
+  readonly #increments: Increments | undefined;
 
-  constructor(feed: EntryFeed, startedAt: Date) {
+  /** With `increments`, the backup is an incremental one: the label is then left for the caller to add. */
+  constructor(feed: EntryFeed, startedAt: Date, increments?: Increments) {
     this.#feed = feed;
+    this.#increments = increments;
     this.#now = BigInt(startedAt.getTime()) * 1_000_000n;
   }
 
@@ -78,8 +85,15 @@ export class Receiver implements BaseBackupListener, TarListener {
     return Buffer.concat(this.#manifest);
   }
 
-  get label(): string {
-    return Buffer.concat(this.#label).toString('utf8');
+  get label(): Buffer {
+    return Buffer.concat(this.#label);
+  }
+
+  /** Ends the file that is open: no more will come. */
+  async abandon(): Promise<void> {
+    const open = this.#open;
+    this.#open = undefined;
+    if (open !== undefined && !this.#isIncrement(open.member.path)) await open.file.end();
   }
 
   /** A file beside those of the server. */
@@ -102,8 +116,20 @@ export class Receiver implements BaseBackupListener, TarListener {
       this.#link(path, member);
     } else {
       if (member.path === 'global/pg_control') this.#owner = { uid: member.uid, gid: member.gid };
-      this.#open = { member, file: this.#feed.open(path, metadataOf(member, FILE), this.#cutOf(member.path)), sum: new Crc32c(), isLabel: this.#named === '' && member.path === LABEL && member.size < LABEL_BYTES };
+      const isLabel = this.#named === '' && member.path === LABEL && member.size < LABEL_BYTES;
+      this.#open = { member, file: this.#fileOf(member, path, isLabel), sum: new Crc32c(), isLabel };
     }
+  }
+
+  #isIncrement(path: RawName): boolean {
+    return this.#increments !== undefined && incrementOf(path) !== undefined;
+  }
+
+  #fileOf(member: TarMember, path: RawName, isLabel: boolean): FedFile {
+    const whole = incrementOf(member.path);
+    if (whole !== undefined && this.#increments !== undefined) return this.#increments.open({ path: `${this.#place}/${whole}`, listed: `${this.#named}${whole}`, metadata: metadataOf(member, FILE) });
+    if (isLabel && this.#increments !== undefined) return NOWHERE;
+    return this.#feed.open(path, metadataOf(member, FILE), this.#cutOf(member.path));
   }
 
   content(bytes: Uint8Array): Promise<void> | undefined {
@@ -119,8 +145,8 @@ export class Receiver implements BaseBackupListener, TarListener {
     if (open === undefined) return undefined;
     this.#open = undefined;
     const { size, mtime, path } = open.member;
-    this.counts.files++;
-    this.counts.bytes += size;
+    if (open.file !== NOWHERE) this.counts.files++;
+    if (open.file !== NOWHERE && !this.#isIncrement(path)) this.counts.bytes += size;
     this.files.set(`${this.#named}${path}`, { size, crc32c: open.sum.digest(), mtime });
     return open.file.end();
   }
