@@ -18,8 +18,8 @@ export async function sourceOf(store: Store, clock: Clock): Promise<Source> {
   if (store.kind === 'directory') return openSource({ kind: 'directory', path: store.path, exclude: store.exclude }, clock);
   const password = store.password === undefined ? undefined : await resolveSecret(store.password);
   if (store.kind === 'cluster') {
-    const { url, directory, programs, checkpoint, maxRate } = store;
-    return openSource({ kind: 'cluster', url, password, directory, programs, checkpoint, maxRate }, clock);
+    const { url, directory, programs, checkpoint, compression, maxRate } = store;
+    return openSource({ kind: 'cluster', url, password, directory, programs, checkpoint, compression, maxRate }, clock);
   }
   return openSource({ kind: 'postgres', url: store.url, password, databases: store.databases, globals: store.globals }, clock);
 }

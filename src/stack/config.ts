@@ -105,7 +105,7 @@ function toStore(name: string, store: ConfigFile['stores'][string], folder: stri
   };
 }
 
-function toCluster(common: Omit<ClusterStore, 'kind' | 'url' | 'checkpoint' | 'wal'>, entry: PostgresEntry, folder: string): ClusterStore {
+function toCluster(common: Omit<ClusterStore, 'kind' | 'url' | 'checkpoint' | 'compression' | 'wal'>, entry: PostgresEntry, folder: string): ClusterStore {
   const { url, password, physical, wal } = entry;
   const settings = physical === true || physical === undefined ? {} : physical;
   return {
@@ -116,6 +116,7 @@ function toCluster(common: Omit<ClusterStore, 'kind' | 'url' | 'checkpoint' | 'w
     ...(settings.directory !== undefined && { directory: resolvePath(folder, settings.directory) }),
     ...(settings.programs !== undefined && { programs: resolvePath(folder, settings.programs) }),
     checkpoint: settings.checkpoint ?? 'fast',
+    compression: settings.compression ?? 'auto',
     ...(settings['max-rate'] !== undefined && { maxRate: parseSize(settings['max-rate']) }),
     wal: {
       slot: wal?.slot ?? `holdfast_${common.name.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_')}`.slice(0, 63),

@@ -42,6 +42,7 @@ const physical = z.strictObject({
   directory: z.string().min(1).optional().describe('The data directory, where the server runs on this host: a restore puts a new one in its place'),
   programs: z.string().min(1).optional().describe('The folder with the programs of the server (postgres, pg_ctl) of the same major version; found by itself where packages put it'),
   checkpoint: z.enum(['fast', 'spread']).optional().describe('fast begins at once, spread goes easy on the disks of the server; fast unless said otherwise'),
+  compression: z.enum(['auto', 'server', 'none']).optional().describe('server has the server compress what it sends (15 and newer), to spare the network; none does not; auto, the default, does it when the server is not on this host'),
   'max-rate': size.optional().describe('Bytes per second that the server may read for it at most, like 50M'),
 });
 

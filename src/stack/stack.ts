@@ -52,6 +52,8 @@ export interface ClusterStore extends CommonStore {
   readonly checkpoint: 'fast' | 'spread';
   /** Bytes per second. */
   readonly maxRate?: number;
+  /** Whether the server compresses what it sends; auto: when it is not on this host. */
+  readonly compression: 'auto' | 'server' | 'none';
   readonly wal: WalSettings;
 }
 

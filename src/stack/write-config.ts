@@ -194,11 +194,12 @@ function renderLogical(store: PostgresStore): string[] {
   ];
 }
 
-function renderPhysical({ directory, programs, checkpoint, maxRate, wal }: ClusterStore, from: string): string[] {
+function renderPhysical({ directory, programs, checkpoint, compression, maxRate, wal }: ClusterStore, from: string): string[] {
   const settings = [
     ...(directory === undefined ? [] : [`directory: ${scalar(shortPath(directory, from))}`]),
     ...(programs === undefined ? [] : [`programs: ${scalar(shortPath(programs, from))}`]),
     `checkpoint: ${checkpoint}`,
+    ...(compression === 'auto' ? [] : [`compression: ${compression}`]),
     ...(maxRate === undefined ? [] : [`max-rate: ${formatSize(maxRate)}`]),
   ];
   return [`  physical: { ${settings.join(', ')} }`, `  wal: { slot: ${wal.slot}, flush: ${formatDuration(wal.flushMs)}, limit: ${formatSize(wal.limitBytes)} }`];

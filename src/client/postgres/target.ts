@@ -56,7 +56,8 @@ export interface PostgresTarget extends PostgresHost {
   readonly meter?: TrafficMeter | undefined;
 }
 
-const LOCAL = /^(\/|localhost$|127\.|::1$)/;
+/** Of host names: no network lies between. */
+export const LOCAL = /^(\/|localhost$|127\.|::1$)/;
 /** Where Debian and its kin keep the authorities of the system. */
 const SYSTEM_AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
 const SOCKET_FOLDERS = ['/var/run/postgresql', '/tmp'];

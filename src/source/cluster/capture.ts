@@ -8,7 +8,6 @@ import { encodeBackupManifest, parseBackupManifest, type BackupManifest } from '
 import { baseBackup, type BaseBackupEnd } from '../../client/postgres/replication/base-backup.ts';
 import { formatLsn } from '../../client/postgres/replication/lsn.ts';
 import type { ServerIdentity } from '../../client/postgres/replication/session.ts';
-import { uploadManifest } from '../../client/postgres/replication/upload-manifest.ts';
 import { LOCAL, type PostgresTarget } from '../../client/postgres/target.ts';
 import type { EntryFeed, FedDirectoryEntry } from '../../repository/entry.ts';
 import { folder, plainMetadata } from '../postgres/capture/entries.ts';
@@ -16,15 +15,15 @@ import type { Capture, CaptureContext, StoreManifest } from '../source.ts';
 import { readConfigFiles, type ConfigFiles } from './config-files.ts';
 import { readCatalogFacts, readServerFacts, type CatalogFacts, type ServerFacts } from './facts.ts';
 import { BACKUP_MANIFEST, CONFIG_FOLDER, DATA_FOLDER, type ClusterDetail } from './manifest.ts';
-import { findBase, wholeLabel, wholeManifest } from './incremental.ts';
-import { Increments } from './increments.ts';
-import { LABEL, Receiver } from './receive.ts';
+import { Receiver } from './receive.ts';
 import { proveReceived } from './received-proof.ts';
 import { openSession } from './session.ts';
 
 export interface CaptureOptions {
   readonly target: PostgresTarget;
   readonly checkpoint: 'fast' | 'spread';
+  /** `auto`: the server compresses when it is not on this host. */
+  readonly compression: 'auto' | 'server' | 'none';
   /** Bytes per second. */
   readonly maxRate: number | undefined;
   readonly clock: Clock;
@@ -35,10 +34,6 @@ interface Taken {
   readonly end: BaseBackupEnd;
   readonly stoppedAt: Date;
   readonly config: ConfigFiles;
-  readonly label: Buffer;
-  /** The snapshot that it builds on, or why it builds on none. */
-  readonly parent?: string | undefined;
-  readonly whole?: string | undefined;
 }
 
 export async function captureCluster(options: CaptureOptions, context: CaptureContext): Promise<Capture> {
@@ -52,7 +47,7 @@ export async function captureCluster(options: CaptureOptions, context: CaptureCo
   const name = fromText(context.store);
   let taken: Taken | undefined;
   const feed = async (into: EntryFeed): Promise<void> => {
-    taken = await take({ connection, server, facts, options, context }, into);
+    taken = await take({ connection, server, options, context }, into);
   };
   const lifetime = stack.move();
   const metadata = plainMetadata(clock);
@@ -60,7 +55,7 @@ export async function captureCluster(options: CaptureOptions, context: CaptureCo
   return {
     paths: [`/${name}`],
     root: folder('', metadata, [store]),
-    parallel: 2,
+    parallel: 1,
     manifest: () => {
       if (taken === undefined) throw new HoldfastError('source-failed', 'the base backup did not come to its end');
       const { meter } = target;
@@ -74,79 +69,25 @@ export async function captureCluster(options: CaptureOptions, context: CaptureCo
 interface Job {
   readonly connection: Connection;
   readonly server: ServerIdentity;
-  readonly facts: ServerFacts;
   readonly options: CaptureOptions;
   readonly context: CaptureContext;
 }
 
-/** Asks for what has changed where the server can tell, and for all of it where that does not work out: never does a backup fail for want of an increment. */
-async function take(job: Job, into: EntryFeed): Promise<Taken> {
-  const { connection, server, options, context, facts } = job;
-  await keepLog(connection);
-  const base = await findBase(connection, server, facts.blockBytes, context);
-  if ('because' in base) return await takeWhole(job, into, base.because);
-  const increments = new Increments(base, into, facts.blockBytes);
-  const receiver = new Receiver(into, context.startedAt, increments);
-  let because: string;
-  try {
-    return await takeChanges(job, receiver, increments);
-  } catch (error) {
-    const { failure } = increments;
-    increments.fail(error);
-    // Where the backup had begun, and all could be made whole, something else is wrong that a full backup would meet, too.
-    if (context.signal.aborted || (receiver.start !== undefined && failure === undefined)) throw error;
-    because = failure === undefined ? `the server refuses an incremental backup: ${refusalOf(error)}` : `the snapshot before cannot be built on: ${messageOf(failure.error)}`;
-  }
-  if (receiver.start === undefined) return await takeWhole(job, into, because);
-  await receiver.abandon();
-  await into.restart();
-  const { connection: again } = await openSession(options.target);
-  await using _again = again;
-  context.signal.addEventListener('abort', () => again.destroy(), { once: true });
-  await keepLog(again);
-  return await takeWhole({ ...job, connection: again }, into, because);
-}
-
-async function takeWhole(job: Job, into: EntryFeed, because: string | undefined): Promise<Taken> {
-  const { server, context } = job;
+async function take({ connection, server, options, context }: Job, into: EntryFeed): Promise<Taken> {
   const { major, systemId } = server;
+  const { checkpoint, compression, maxRate, clock } = options;
+  const zstd = compression === 'server' || (compression === 'auto' && !LOCAL.test(connection.target.host));
   const receiver = new Receiver(into, context.startedAt);
-  const end = await receive(job, receiver, `reading the whole server${because === undefined ? '' : `, because ${because}`}`);
+  await keepLog(connection);
+  context.step(checkpoint === 'fast' ? 'reading the whole server' : 'waiting for the next checkpoint of the server, then reading it whole');
+  const end = await baseBackup(connection, { major, label: `holdfast ${context.store}`, checkpoint, maxRate, zstd }, receiver).catch((error: unknown) => Promise.reject(damagedPages(error)));
   const bytes = receiver.manifestBytes;
   const manifest = major < 13 ? ownManifest(receiver, end) : bytes;
   proveReceived(parseBackupManifest(manifest), receiver.files, systemId);
-  return { ...(await complete(job, receiver, manifest)), end, label: receiver.label, whole: because };
-}
-
-async function takeChanges(job: Job, receiver: Receiver, increments: Increments): Promise<Taken> {
-  const { base } = increments;
-  await uploadManifest(job.connection, base.manifest);
-  const end = await receive(job, receiver, `reading what has changed on the server since snapshot ${base.snapshotId.slice(0, 10)}`, true);
-  const sent = parseBackupManifest(receiver.manifestBytes);
-  proveReceived(sent, receiver.files, job.server.systemId);
-  const whole = await increments.whole();
-  for (const { size } of whole.values()) receiver.counts.bytes += size;
-  const label = wholeLabel(receiver.label);
-  receiver.addOwn(`${DATA_FOLDER}/${LABEL}`, label);
-  return { ...(await complete(job, receiver, wholeManifest(sent, whole, new Map([[LABEL, label]])))), end, label, parent: base.snapshotId };
-}
-
-async function receive({ connection, server, options, context }: Job, receiver: Receiver, doing: string, incremental = false): Promise<BaseBackupEnd> {
-  const { checkpoint, maxRate } = options;
-  context.step(checkpoint === 'fast' ? doing : `waiting for the next checkpoint of the server, then ${doing}`);
-  return await baseBackup(connection, { major: server.major, label: `holdfast ${context.store}`, checkpoint, maxRate, incremental }, receiver).catch((error: unknown) => Promise.reject(damagedPages(error)));
-}
-
-/** Adds what does not come in the stream. */
-async function complete({ options }: Job, receiver: Receiver, manifest: Buffer): Promise<Pick<Taken, 'receiver' | 'stoppedAt' | 'config'>> {
   receiver.addOwn(`${DATA_FOLDER}/${BACKUP_MANIFEST}`, manifest);
   const config = await readConfigFiles(options.target);
   addConfig(receiver, config);
-  return { receiver, stoppedAt: options.clock.now(), config };
-}
-
-function refusalOf(error: unknown): string {
-  return messageOf(error instanceof HoldfastError && error.cause !== undefined ? error.cause : error);
+  return { receiver, end, stoppedAt: clock.now(), config };
 }
 
 /**
@@ -188,7 +129,7 @@ function ownManifest(receiver: Receiver, end: BaseBackupEnd): Buffer {
   return encodeBackupManifest({ version: 1, systemId: undefined, files, walRanges });
 }
 
-function manifestOf({ receiver, end, stoppedAt, config, label, parent, whole }: Taken, known: { readonly server: ServerIdentity; readonly facts: ServerFacts; readonly catalog: CatalogFacts; readonly context: CaptureContext }): StoreManifest {
+function manifestOf({ receiver, end, stoppedAt, config }: Taken, known: { readonly server: ServerIdentity; readonly facts: ServerFacts; readonly catalog: CatalogFacts; readonly context: CaptureContext }): StoreManifest {
   const { server, facts, catalog, context } = known;
   const { start } = receiver;
   if (start === undefined) throw new HoldfastError('source-failed', 'the server did not say where the backup begins');
@@ -199,9 +140,8 @@ function manifestOf({ receiver, end, stoppedAt, config, label, parent, whole }: 
   const detail: ClusterDetail = {
     store: context.store, systemId: server.systemId, server: server.version, timeline: start.timeline, startLsn: formatLsn(start.lsn), endLsn: formatLsn(end.lsn), endTimeline: end.timeline,
     startedAt: context.startedAt.toISOString(), stoppedAt: stoppedAt.toISOString(), segmentBytes: server.segmentBytes, blockBytes: facts.blockBytes, dataChecksums: facts.dataChecksums,
-    standby: /^BACKUP FROM: standby$/m.test(label.toString('latin1')), ...(facts.dataDirectory === undefined ? {} : { dataDirectory: facts.dataDirectory }),
+    standby: /^BACKUP FROM: standby$/m.test(receiver.label), ...(facts.dataDirectory === undefined ? {} : { dataDirectory: facts.dataDirectory }),
     settings: facts.settings, tablespaces, databases: [...catalog.databases], configuration: config.paths,
-    ...(parent === undefined ? {} : { parent }), ...(whole === undefined ? {} : { whole }),
   };
   return {
     kind: 'cluster', moment: stoppedAt.toISOString(), consistency: 'transactional', counts: { databases: catalog.databases.length, ...receiver.counts }, problems: [], leftOut: config.leftOut,

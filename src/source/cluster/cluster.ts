@@ -19,6 +19,8 @@ export interface ClusterOptions {
   /** A folder with the programs of the server's major version, absolute. */
   readonly programs?: string | undefined;
   readonly checkpoint: 'fast' | 'spread';
+  /** Whether the server compresses what it sends (15 and newer). Default `auto`: when it is not on this host. */
+  readonly compression?: 'auto' | 'server' | 'none' | undefined;
   /** Bytes per second that the server may send. */
   readonly maxRate?: number | undefined;
   readonly clock: Clock;
@@ -28,7 +30,7 @@ export interface ClusterOptions {
 
 /** Opens nothing yet. Throws `config` when the URL is no database's. */
 export function openCluster(options: ClusterOptions): Source {
-  const { clock, checkpoint, maxRate, directory } = options;
+  const { clock, checkpoint, compression = 'auto', maxRate, directory } = options;
   const target = parseTarget(options.url, options.password, options.environment ?? process.env);
   return {
     kind: 'cluster',
@@ -36,7 +38,7 @@ export function openCluster(options: ClusterOptions): Source {
       const { connection } = await openSession(target);
       await connection.close();
     },
-    capture: async (context) => await captureCluster({ target: { ...target, meter: new TrafficMeter() }, checkpoint, maxRate, clock }, context),
+    capture: async (context) => await captureCluster({ target: { ...target, meter: new TrafficMeter() }, checkpoint, compression, maxRate, clock }, context),
     restore: async (files, manifest, request) => await restoreCluster({ files, manifest, request, directory, clock }),
     compare: async (manifest) => await compareCluster(target, manifest),
   };

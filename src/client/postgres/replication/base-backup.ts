@@ -1,8 +1,9 @@
 /** BASE_BACKUP: a whole server as tar streams (documentation of PostgreSQL, chapter "Streaming Replication Protocol"). */
 import type { Connection } from '../connection.ts';
-import { commandFailed, serverError } from '../failure.ts';
+import { commandFailed, serverError, sqlState } from '../failure.ts';
 import { FrameReader, queryFrame } from '../wire.ts';
 import { readLsn, type Lsn } from './lsn.ts';
+import { UnpackedBackup } from './unpacked-backup.ts';
 
 export interface BaseBackupOptions {
   readonly major: number;
@@ -10,7 +11,7 @@ export interface BaseBackupOptions {
   readonly checkpoint: 'fast' | 'spread';
   /** Bytes per second. */
   readonly maxRate?: number | undefined;
-  /** Let the server compress (15 and newer); archives then end in `.zst`. */
+  /** Let the server compress, if it can (15 and newer, where it was compiled with zstd): fewer bytes on the way, more work for it. */
   readonly zstd?: boolean | undefined;
   /** After the manifest of an earlier backup was uploaded (17 and newer). */
   readonly incremental?: boolean | undefined;
@@ -63,12 +64,25 @@ export function baseBackupCommand({ major, label, checkpoint, maxRate, zstd, inc
 
 /** Rejects with `source-failed` when the server refuses or goes away, and with the error of the listener (the connection is then cut). */
 export async function baseBackup(connection: Connection, options: BaseBackupOptions, listener: BaseBackupListener): Promise<BaseBackupEnd> {
-  const doing = 'taking the base backup';
-  const stream = new BackupStream(connection, options.major, listener);
+  const plainly: BaseBackupOptions = { ...options, zstd: false };
   try {
-    return await stream.run(baseBackupCommand(options));
+    if (options.zstd !== true || options.major < 15) return await new BackupStream(connection, options.major, listener).run(baseBackupCommand(plainly));
+    return await packedBackup(connection, options, listener) ?? await new BackupStream(connection, options.major, listener).run(baseBackupCommand(plainly));
   } catch (error) {
-    throw commandFailed(connection.target, doing, error, 'source-failed');
+    throw commandFailed(connection.target, 'taking the base backup', error, 'source-failed');
+  }
+}
+
+/** Undefined when the server cannot compress: it says so before it begins, as if the command were wrong. */
+async function packedBackup(connection: Connection, options: BaseBackupOptions, listener: BaseBackupListener): Promise<BaseBackupEnd | undefined> {
+  const unpacked = new UnpackedBackup(listener);
+  try {
+    const end = await new BackupStream(connection, options.major, unpacked).run(baseBackupCommand(options));
+    await unpacked.ended();
+    return end;
+  } catch (error) {
+    if (!unpacked.began && sqlState(error) === '42601') return undefined;
+    throw error;
   }
 }
 
