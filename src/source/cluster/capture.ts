@@ -8,6 +8,7 @@ import { encodeBackupManifest, parseBackupManifest, type BackupManifest } from '
 import { baseBackup, type BaseBackupEnd } from '../../client/postgres/replication/base-backup.ts';
 import { formatLsn } from '../../client/postgres/replication/lsn.ts';
 import type { ServerIdentity } from '../../client/postgres/replication/session.ts';
+import { uploadManifest } from '../../client/postgres/replication/upload-manifest.ts';
 import { LOCAL, type PostgresTarget } from '../../client/postgres/target.ts';
 import type { EntryFeed, FedDirectoryEntry } from '../../repository/entry.ts';
 import { folder, plainMetadata } from '../postgres/capture/entries.ts';
@@ -15,7 +16,9 @@ import type { Capture, CaptureContext, StoreManifest } from '../source.ts';
 import { readConfigFiles, type ConfigFiles } from './config-files.ts';
 import { readCatalogFacts, readServerFacts, type CatalogFacts, type ServerFacts } from './facts.ts';
 import { BACKUP_MANIFEST, CONFIG_FOLDER, DATA_FOLDER, type ClusterDetail } from './manifest.ts';
-import { Receiver } from './receive.ts';
+import { findBase, wholeLabel, wholeManifest } from './incremental.ts';
+import { Increments } from './increments.ts';
+import { LABEL, Receiver } from './receive.ts';
 import { proveReceived } from './received-proof.ts';
 import { openSession } from './session.ts';
 
@@ -34,6 +37,10 @@ interface Taken {
   readonly end: BaseBackupEnd;
   readonly stoppedAt: Date;
   readonly config: ConfigFiles;
+  readonly label: Buffer;
+  /** The snapshot that it builds on, or why it builds on none. */
+  readonly parent?: string | undefined;
+  readonly whole?: string | undefined;
 }
 
 export async function captureCluster(options: CaptureOptions, context: CaptureContext): Promise<Capture> {
@@ -47,7 +54,7 @@ export async function captureCluster(options: CaptureOptions, context: CaptureCo
   const name = fromText(context.store);
   let taken: Taken | undefined;
   const feed = async (into: EntryFeed): Promise<void> => {
-    taken = await take({ connection, server, options, context }, into);
+    taken = await take({ connection, server, facts, options, context }, into);
   };
   const lifetime = stack.move();
   const metadata = plainMetadata(clock);
@@ -55,7 +62,7 @@ export async function captureCluster(options: CaptureOptions, context: CaptureCo
   return {
     paths: [`/${name}`],
     root: folder('', metadata, [store]),
-    parallel: 1,
+    parallel: 2,
     manifest: () => {
       if (taken === undefined) throw new HoldfastError('source-failed', 'the base backup did not come to its end');
       const { meter } = target;
@@ -69,25 +76,80 @@ export async function captureCluster(options: CaptureOptions, context: CaptureCo
 interface Job {
   readonly connection: Connection;
   readonly server: ServerIdentity;
+  readonly facts: ServerFacts;
   readonly options: CaptureOptions;
   readonly context: CaptureContext;
 }
 
-async function take({ connection, server, options, context }: Job, into: EntryFeed): Promise<Taken> {
-  const { major, systemId } = server;
-  const { checkpoint, compression, maxRate, clock } = options;
-  const zstd = compression === 'server' || (compression === 'auto' && !LOCAL.test(connection.target.host));
-  const receiver = new Receiver(into, context.startedAt);
+/** Asks for what has changed where the server can tell, and for all of it where that does not work out: never does a backup fail for want of an increment. */
+async function take(job: Job, into: EntryFeed): Promise<Taken> {
+  const { connection, server, options, context, facts } = job;
   await keepLog(connection);
-  context.step(checkpoint === 'fast' ? 'reading the whole server' : 'waiting for the next checkpoint of the server, then reading it whole');
-  const end = await baseBackup(connection, { major, label: `holdfast ${context.store}`, checkpoint, maxRate, zstd }, receiver).catch((error: unknown) => Promise.reject(damagedPages(error)));
+  const base = await findBase(connection, server, facts.blockBytes, context);
+  if ('because' in base) return await takeWhole(job, into, base.because);
+  const increments = new Increments(base, into, facts.blockBytes);
+  const receiver = new Receiver(into, context.startedAt, increments);
+  let because: string;
+  try {
+    return await takeChanges(job, receiver, increments);
+  } catch (error) {
+    const { failure } = increments;
+    increments.fail(error);
+    // Where the backup had begun, and all could be made whole, something else is wrong that a full backup would meet, too.
+    if (context.signal.aborted || (receiver.start !== undefined && failure === undefined)) throw error;
+    because = failure === undefined ? `the server refuses an incremental backup: ${refusalOf(error)}` : `the snapshot before cannot be built on: ${messageOf(failure.error)}`;
+  }
+  if (receiver.start === undefined) return await takeWhole(job, into, because);
+  await receiver.abandon();
+  await into.restart();
+  const { connection: again } = await openSession(options.target);
+  await using _again = again;
+  context.signal.addEventListener('abort', () => again.destroy(), { once: true });
+  await keepLog(again);
+  return await takeWhole({ ...job, connection: again }, into, because);
+}
+
+async function takeWhole(job: Job, into: EntryFeed, because: string | undefined): Promise<Taken> {
+  const { server, context } = job;
+  const { major, systemId } = server;
+  const receiver = new Receiver(into, context.startedAt);
+  const end = await receive(job, receiver, `reading the whole server${because === undefined ? '' : `, because ${because}`}`);
   const bytes = receiver.manifestBytes;
   const manifest = major < 13 ? ownManifest(receiver, end) : bytes;
   proveReceived(parseBackupManifest(manifest), receiver.files, systemId);
+  return { ...(await complete(job, receiver, manifest)), end, label: receiver.label, whole: because };
+}
+
+async function takeChanges(job: Job, receiver: Receiver, increments: Increments): Promise<Taken> {
+  const { base } = increments;
+  await uploadManifest(job.connection, base.manifest);
+  const end = await receive(job, receiver, `reading what has changed on the server since snapshot ${base.snapshotId.slice(0, 10)}`, true);
+  const sent = parseBackupManifest(receiver.manifestBytes);
+  proveReceived(sent, receiver.files, job.server.systemId);
+  const whole = await increments.whole();
+  for (const { size } of whole.values()) receiver.counts.bytes += size;
+  const label = wholeLabel(receiver.label);
+  receiver.addOwn(`${DATA_FOLDER}/${LABEL}`, label);
+  return { ...(await complete(job, receiver, wholeManifest(sent, whole, new Map([[LABEL, label]])))), end, label, parent: base.snapshotId };
+}
+
+async function receive({ connection, server, options, context }: Job, receiver: Receiver, doing: string, incremental = false): Promise<BaseBackupEnd> {
+  const { checkpoint, compression, maxRate } = options;
+  const zstd = compression === 'server' || (compression === 'auto' && !LOCAL.test(connection.target.host));
+  context.step(checkpoint === 'fast' ? doing : `waiting for the next checkpoint of the server, then ${doing}`);
+  return await baseBackup(connection, { major: server.major, label: `holdfast ${context.store}`, checkpoint, maxRate, incremental, zstd }, receiver).catch((error: unknown) => Promise.reject(damagedPages(error)));
+}
+
+/** Adds what does not come in the stream. */
+async function complete({ options }: Job, receiver: Receiver, manifest: Buffer): Promise<Pick<Taken, 'receiver' | 'stoppedAt' | 'config'>> {
   receiver.addOwn(`${DATA_FOLDER}/${BACKUP_MANIFEST}`, manifest);
   const config = await readConfigFiles(options.target);
   addConfig(receiver, config);
-  return { receiver, end, stoppedAt: clock.now(), config };
+  return { receiver, stoppedAt: options.clock.now(), config };
+}
+
+function refusalOf(error: unknown): string {
+  return messageOf(error instanceof HoldfastError && error.cause !== undefined ? error.cause : error);
 }
 
 /**
@@ -114,6 +176,9 @@ function addConfig(receiver: Receiver, { files, settings }: ConfigFiles): void {
 
 /** The server reads every page and compares its checksum, where it has checksums. */
 function damagedPages(error: unknown): unknown {
+  if (sqlState(error) === '55000' && messageOf(error).includes('full_page_writes')) {
+    return new HoldfastError('source-failed', messageOf(error), { hint: 'A backup of a standby needs whole pages in the log: set full_page_writes = on at the primary, wait for the next checkpoint there, and run this again.', cause: error });
+  }
   if (sqlState(error) !== 'XX001') return error;
   return new HoldfastError('source-failed', `the server has found damaged pages in its own files: ${messageOf(error instanceof HoldfastError ? error.cause : error)}`, {
     hint: 'Nothing was recorded; earlier snapshots stay. Look at the disk of the server, find the table with `SELECT pg_filenode_relation(0, NUMBER)`, and bring it back from an earlier snapshot.', cause: error,
@@ -129,7 +194,7 @@ function ownManifest(receiver: Receiver, end: BaseBackupEnd): Buffer {
   return encodeBackupManifest({ version: 1, systemId: undefined, files, walRanges });
 }
 
-function manifestOf({ receiver, end, stoppedAt, config }: Taken, known: { readonly server: ServerIdentity; readonly facts: ServerFacts; readonly catalog: CatalogFacts; readonly context: CaptureContext }): StoreManifest {
+function manifestOf({ receiver, end, stoppedAt, config, label, parent, whole }: Taken, known: { readonly server: ServerIdentity; readonly facts: ServerFacts; readonly catalog: CatalogFacts; readonly context: CaptureContext }): StoreManifest {
   const { server, facts, catalog, context } = known;
   const { start } = receiver;
   if (start === undefined) throw new HoldfastError('source-failed', 'the server did not say where the backup begins');
@@ -140,8 +205,9 @@ function manifestOf({ receiver, end, stoppedAt, config }: Taken, known: { readon
   const detail: ClusterDetail = {
     store: context.store, systemId: server.systemId, server: server.version, timeline: start.timeline, startLsn: formatLsn(start.lsn), endLsn: formatLsn(end.lsn), endTimeline: end.timeline,
     startedAt: context.startedAt.toISOString(), stoppedAt: stoppedAt.toISOString(), segmentBytes: server.segmentBytes, blockBytes: facts.blockBytes, dataChecksums: facts.dataChecksums,
-    standby: /^BACKUP FROM: standby$/m.test(receiver.label), ...(facts.dataDirectory === undefined ? {} : { dataDirectory: facts.dataDirectory }),
+    standby: /^BACKUP FROM: standby$/m.test(label.toString('latin1')), ...(facts.dataDirectory === undefined ? {} : { dataDirectory: facts.dataDirectory }),
     settings: facts.settings, tablespaces, databases: [...catalog.databases], configuration: config.paths,
+    ...(parent === undefined ? {} : { parent }), ...(whole === undefined ? {} : { whole }),
   };
   return {
     kind: 'cluster', moment: stoppedAt.toISOString(), consistency: 'transactional', counts: { databases: catalog.databases.length, ...receiver.counts }, problems: [], leftOut: config.leftOut,

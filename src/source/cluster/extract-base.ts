@@ -2,7 +2,7 @@
  * A base backup out of a snapshot into a folder that a server can be started on. Links to tablespaces lead to where these were put, never to
  * where the server that was backed up has them: it may be alive on this very host.
  */
-import { readlink, rm, stat, symlink } from 'node:fs/promises';
+import { lstat, readlink, rm, symlink } from 'node:fs/promises';
 import * as path from 'node:path';
 import { HoldfastError } from '../../base/errors.ts';
 import { putInPlace, syncFolder } from '../../base/file.ts';
@@ -49,8 +49,7 @@ export async function extractBase(options: ExtractBaseOptions): Promise<Extracte
   const places = apart(detail).map((space) => ({ oid: space.oid, path: placeOf(space, options) }));
   refuseUnknown(detail, options.tablespaces);
   for (const place of [...(options.kept === undefined ? [data] : []), ...places.map((space) => space.path)]) await refuseExisting(place);
-  const building = `${data}.holdfast-new`;
-  await refuseExisting(building);
+  const building = await freePlace(data, options);
   const made: string[] = [];
   try {
     const reports: ExtractReport[] = [];
@@ -106,8 +105,20 @@ function fileNameOf({ oid, name }: TablespaceManifest): string {
 }
 
 async function refuseExisting(place: string): Promise<void> {
-  const there = await stat(place).then(() => true, () => false);
-  if (there) throw new HoldfastError('target-exists', `${place} exists already; nothing was overwritten`, { hint: 'Restore to a folder that does not exist yet, or remove it first.' });
+  if (await isThere(place)) throw new HoldfastError('target-exists', `${place} exists already; nothing was overwritten`, { hint: 'Restore to a folder that does not exist yet, or remove it first.' });
+}
+
+/** A restore that was killed has left its folder, and another may be at work in its own: neither is touched, nor in the way. */
+async function freePlace(data: string, options: Pick<ExtractBaseOptions, 'step'>): Promise<string> {
+  for (let number = 1; ; number++) {
+    const place = `${data}.holdfast-new${number === 1 ? '' : `-${number}`}`;
+    if (!(await isThere(place))) return place;
+    options.step(`${place} is left of a restore that was interrupted, or of one that runs; remove it when none runs`);
+  }
+}
+
+async function isThere(place: string): Promise<boolean> {
+  return await lstat(place).then(() => true, () => false);
 }
 
 async function relink(link: string, target: string): Promise<void> {
