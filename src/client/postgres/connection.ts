@@ -27,7 +27,8 @@ interface Takeover {
 
 /** The part of `pg` that its types do not show. */
 interface Inside {
-  readonly connection: { readonly stream: Duplex };
+  readonly connection: { readonly stream: Duplex; once(event: 'readyForQuery', listener: () => void): unknown };
+  readonly readyForQuery: boolean | null;
   readonly processID: number | null;
   readonly secretKey: number | null;
 }
@@ -160,8 +161,21 @@ export class Connection implements AsyncDisposable {
       // The caller's SQL decides the columns; there is nothing here to check them with.
       return (last as pg.QueryResult | undefined)?.rows as T[] ?? [];
     } catch (error) {
+      await this.#settled();
       throw commandFailed(this.target, doing, error);
     }
+  }
+
+  /**
+   * A refused command has failed for `pg` before the server is ready for the next one. Who takes the connection over then would take that
+   * word for the end of a command of its own.
+   */
+  async #settled(): Promise<void> {
+    if (this.#lost !== undefined || this.#inside.readyForQuery === true) return;
+    await new Promise<void>((resolve) => {
+      this.#inside.connection.once('readyForQuery', resolve);
+      this.#client.once('end', resolve);
+    });
   }
 
   /** Sends `message` and gives all that comes back to `receive`, until the function that is returned is called. */

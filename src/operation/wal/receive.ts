@@ -43,7 +43,9 @@ export class WalReception {
     const { log } = this.#options;
     for (;;) {
       const next = await this.#timeline(log.timeline, log.rewind());
-      if (next === undefined || this.#stopping) return;
+      if (this.#stopping) return;
+      // A stream ends by our wish or at the end of a timeline; one that ends otherwise is begun anew, and is never taken for the end of the work.
+      if (next === undefined) throw new HoldfastError('database-failed', 'the server has ended the stream of write-ahead log', { transient: true });
       await this.#enter(next);
     }
   }
