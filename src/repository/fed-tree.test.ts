@@ -40,6 +40,26 @@ test('files of many folders that come in any order are stored as one tree', asyn
   expect(await opened.files.bytes('/fed/b/deep/empty')).toHaveLength(0);
 });
 
+test('a feed that begins anew leaves nothing of what was before', async () => {
+  const repository = await createRepository(new MemoryStorage(), new Secret('test'), systemClock);
+  const id = await archived(repository, async (into) => {
+    into.folder('a', metadata(0o040700));
+    const before = into.open('a/one', metadata(0o100600), 'by-length');
+    await before.write(Buffer.from('first'));
+    await before.end();
+    await into.add('a/two', { type: 'file', name: 'two', metadata: metadata(0o100600), content: { from: 'stream', cut: 'by-length', write: async (sink) => await sink.write(Buffer.from('second')) } });
+    await into.restart();
+    into.folder('a', metadata(0o040700));
+    await into.add('a/one', { type: 'file', name: 'one', metadata: metadata(0o100600), content: { from: 'stream', cut: 'by-length', write: async (sink) => await sink.write(Buffer.alloc(2_500_000, 'x')) } });
+  });
+  const snapshot = (await repository.snapshots()).find((one) => one.id === id);
+  if (snapshot === undefined) throw new Error('the snapshot is not listed');
+  expect(snapshot.summary).toMatchObject({ total_files_processed: 1 });
+  await using opened = await repository.files(snapshot);
+  expect((await opened.files.list('/fed/a')).map(({ name, size }) => `${name} ${size}`)).toEqual(['one 2500000']);
+  expect((await opened.files.bytes('/fed/a/one')).equals(Buffer.alloc(2_500_000, 'x'))).toBe(true);
+});
+
 test('a feed that fails fails the archive, and leaves no snapshot', async () => {
   const repository = await createRepository(new MemoryStorage(), new Secret('test'), systemClock);
   const failing = archived(repository, async (into) => {

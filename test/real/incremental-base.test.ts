@@ -74,7 +74,6 @@ test.each([17, 18] as const)('a chain on a server of version %i: every snapshot 
     await load(server);
     chain.push({ ...(await backUp(stack)), content: await serverContent(server.database) });
   }
-  console.log(chain.map(({ received, stored, parent, whole }) => `${received} received, ${stored} stored, ${parent ?? ''} ${whole ?? ''}`).join('\n'));
   expect(chain.map(({ parent }) => parent)).toEqual([undefined, ...chain.slice(0, -1).map(({ snapshot }) => snapshot)]);
   await stack.holdfast('verify', '--all-unverified');
   for (const [i, { snapshot, content }] of chain.entries()) {
@@ -95,7 +94,6 @@ test('a server that changes little sends little', async () => {
   const unchanged = await backUp(stack);
   await psql(server.url, 'update t set v = md5(v) where id <= 1000');
   const changed = await backUp(stack);
-  console.log([full, unchanged, changed].map(({ received, stored }) => `${received} received, ${stored} stored`).join('; '));
   // Two segments of write-ahead log, which come whole, and files that servers never send in part.
   expect(unchanged.received).toBeLessThan(full.received / 3);
   expect(changed.received).toBeLessThan(full.received / 3);
