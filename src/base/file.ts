@@ -36,11 +36,16 @@ const PIECE_BYTES = 1 << 20;
  * fsync, rename, fsync of the folder. Dying before the rename leaves a `*-tmp-*` file that no reader looks at.
  */
 export async function writeDurably(file: string, bytes: Uint8Array, options: DurableOptions = {}): Promise<void> {
+  await durably(file, options, async (handle) => await writeAll(handle, bytes, options));
+}
+
+async function durably<T>(file: string, options: DurableOptions, write: (handle: fs.FileHandle) => Promise<T>): Promise<T> {
   const temporary = `${file}-tmp-${randomBytes(6).toString('hex')}`;
-  const handle = await fs.open(temporary, 'wx', options.mode ?? 0o600);
+  const handle = await fs.open(temporary, 'wx+', options.mode ?? 0o600);
+  let written: T;
   try {
     try {
-      await writeAll(handle, bytes, options);
+      written = await write(handle);
       await handle.sync();
     } finally {
       await handle.close();
@@ -54,6 +59,7 @@ export async function writeDurably(file: string, bytes: Uint8Array, options: Dur
   }
   if (options.onlyNew === true) await discard(temporary);
   await syncFolder(path.dirname(file));
+  return written;
 }
 
 async function writeAll(handle: fs.FileHandle, bytes: Uint8Array, { wrote }: DurableOptions = {}): Promise<void> {
@@ -78,25 +84,7 @@ export interface Patch {
  * failure, also of `pieces`, nothing is left.
  */
 export async function writePiecesDurably(file: string, pieces: AsyncIterable<Uint8Array, readonly Patch[] | void | undefined>, options: Pick<DurableOptions, 'mode' | 'onlyNew'> = {}): Promise<{ readonly bytes: number; readonly sha256: string }> {
-  const temporary = `${file}-tmp-${randomBytes(6).toString('hex')}`;
-  const handle = await fs.open(temporary, 'wx+', options.mode ?? 0o600);
-  let written: { readonly bytes: number; readonly sha256: string };
-  try {
-    try {
-      written = await writePieces(handle, pieces);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    if (options.onlyNew === true) await fs.link(temporary, file);
-    else await fs.rename(temporary, file);
-  } catch (error) {
-    await discard(temporary);
-    throw error;
-  }
-  if (options.onlyNew === true) await discard(temporary);
-  await syncFolder(path.dirname(file));
-  return written;
+  return await durably(file, options, async (handle) => await writePieces(handle, pieces));
 }
 
 async function writePieces(handle: fs.FileHandle, pieces: AsyncIterable<Uint8Array, readonly Patch[] | void | undefined>): Promise<{ readonly bytes: number; readonly sha256: string }> {
