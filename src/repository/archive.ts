@@ -29,6 +29,8 @@ export interface ArchiveOptions {
   /** Entries that can only be made after all others were read; they are added to the root. */
   closing(): Promise<readonly Entry[]>;
   readonly compression: Compression;
+  /** For small archives that a long-lived process makes again and again: a third of the memory, one thread. */
+  readonly sparing?: boolean | undefined;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   problem(problem: Problem): void;
@@ -159,9 +161,9 @@ class ArchiveRun {
       },
       open: (path, metadata, cut) => this.#openFed(fed, path, metadata, { cut, before: counted }),
     });
+    await this.#pipeline.settled(feeding);
     this.#pipeline.flush();
     return await this.#pipeline.settled(this.#finishFed(entry, fed.root, before?.type === 'dir' ? before.subtree : undefined));
-    await this.#pipeline.settled(feeding);
   }
 
   #openFed(fed: FedTree, path: RawName, metadata: Metadata, { cut, before }: { readonly cut: Cut; before(path: RawName): Promise<TreeNode | undefined> }): FedFile {
@@ -260,14 +262,14 @@ class ArchiveRun {
   async #writeStream({ name, content }: FileEntry): Promise<FileContent | undefined> {
     try {
       this.#pipeline.failed.throwIfAborted();
-      const stream = this.#pipeline.openStream(name);
-      if (content.from === 'stream') await content.write(stream.sink);
       if (content.from === 'stream' && content.cut === 'by-length') {
         const file = this.#pipeline.gather(name, true);
         await content.write(file);
         await file.end();
         return await this.#pipeline.settled(file.content);
       }
+      const stream = this.#pipeline.openStream(name);
+      if (content.from === 'stream') await content.write(stream.sink);
       else if (content.from === 'bytes') await stream.sink.write(content.bytes);
       return await stream.end();
     } catch (error) {
@@ -343,7 +345,7 @@ export async function archive(core: Core, index: BlobIndex, options: ArchiveOpti
     await packs.store(pack);
   });
   await using pipeline = new Pipeline({
-    key: core.key, polynomial: core.polynomial, index, compression: options.compression, signal: options.signal,
+    key: core.key, polynomial: core.polynomial, index, compression: options.compression, sparing: options.sparing, signal: options.signal,
     store: (pack) => packs.store(pack),
     problem: (problem) => options.problem(problem),
     progress: (bytes) => options.progress(bytes, 0),

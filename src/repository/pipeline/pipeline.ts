@@ -15,11 +15,13 @@ import { SharedPool } from './shared-pool.ts';
 import { createSlots, Slots, type SharedSlots } from './slots.ts';
 import { StreamChunks } from './stream-chunks.ts';
 
-/** Two savers keep two packs open, so that chunks of a file spread over packs at random (restic #5295) and two cores are busy. */
-const SAVERS = 2;
-const SLOTS = 6;
-/** Two packs can be on their way to the disk, each waiting for its fsync, while the savers fill two others. */
-const PACK_BUFFERS = SAVERS + 2;
+/**
+ * Two savers keep two packs open, so that chunks of a file spread over packs at random (restic #5295) and two cores are busy. Two packs can
+ * be on their way to the disk, each waiting for its fsync, while the savers fill two others.
+ */
+const FULL = { savers: 2, slots: 6, packBuffers: 4 } as const;
+/** For little, again and again, in a process that lives long: a third of the memory. */
+const SPARING = { savers: 1, slots: 3, packBuffers: 2 } as const;
 /** Bytes after which the second saver is started: small backups make one pack, not two. */
 const SECOND_SAVER_FROM = 4 << 20;
 /** Files that are handed to the reader at once, and that may be under way. */
@@ -43,6 +45,8 @@ export interface PipelineOptions {
   readonly polynomial: bigint;
   readonly index: BlobIndex;
   readonly compression: Compression;
+  /** One thread and few buffers; see `ArchiveOptions`. */
+  readonly sparing?: boolean | undefined;
   readonly signal: AbortSignal;
   /** Stores a pack durably. A rejection fails the pipeline. */
   store(pack: FilledPack): Promise<void>;
@@ -76,8 +80,9 @@ const emptyBatch = (): Batch => ({ numbers: [], paths: [], sizes: [], mtimes: []
 export class Pipeline implements AsyncDisposable {
   readonly claims: SharedClaims = createClaims();
   readonly #options: PipelineOptions;
-  readonly #shared: SharedSlots = createSlots(SLOTS);
-  readonly #slots = new Slots(this.#shared);
+  readonly #size: typeof FULL | typeof SPARING;
+  readonly #shared: SharedSlots;
+  readonly #slots: Slots;
   #gathered: GatheredChunks | undefined;
   readonly #packBuffers: SharedPackBuffers;
   readonly #packPool: SharedPool;
@@ -91,11 +96,14 @@ export class Pipeline implements AsyncDisposable {
 
   constructor(options: PipelineOptions) {
     this.#options = options;
+    this.#size = options.sparing === true ? SPARING : FULL;
+    this.#shared = createSlots(this.#size.slots);
+    this.#slots = new Slots(this.#shared);
     this.#files = new FileTable(options);
     installTables(this.#shared.memory, options.polynomial);
     this.#packBuffers = {
-      buffers: Array.from({ length: PACK_BUFFERS }, () => new SharedArrayBuffer(PACK_BUFFER_BYTES)),
-      control: new SharedArrayBuffer(4 * SharedPool.words(PACK_BUFFERS)),
+      buffers: Array.from({ length: this.#size.packBuffers }, () => new SharedArrayBuffer(PACK_BUFFER_BYTES)),
+      control: new SharedArrayBuffer(4 * SharedPool.words(this.#size.packBuffers)),
     };
     this.#packPool = new SharedPool(new Int32Array(this.#packBuffers.control));
     options.signal.addEventListener('abort', () => this.fail(options.signal.reason), { once: true });
@@ -240,7 +248,7 @@ export class Pipeline implements AsyncDisposable {
 
   #startSavers(bytes: number): void {
     this.#submittedBytes += bytes;
-    const wanted = this.#submittedBytes >= SECOND_SAVER_FROM ? SAVERS : 1;
+    const wanted = this.#submittedBytes >= SECOND_SAVER_FROM ? this.#size.savers : 1;
     while (this.#savers.length < wanted) {
       const { key, index, compression } = this.#options;
       const data: SaverData = {
