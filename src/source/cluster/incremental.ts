@@ -12,10 +12,15 @@ import type { ServerIdentity } from '../../client/postgres/replication/session.t
 import type { SnapshotFiles } from '../../repository/entry.ts';
 import type { CaptureContext, StoreManifest } from '../source.ts';
 import { readSetting } from './facts.ts';
-import type { WholeFile } from './increments.ts';
 import { BACKUP_MANIFEST, DATA_FOLDER, readClusterDetail, type ClusterDetail } from './manifest.ts';
 
 const OLDEST = 17;
+
+/** A file of the combined data directory, as the manifest lists it. */
+export interface WholeFile {
+  readonly size: number;
+  readonly crc32c: string;
+}
 
 export interface IncrementalBase {
   readonly snapshotId: string;

@@ -6,15 +6,10 @@ import type { ManifestFile } from '../../client/postgres/replication/backup-mani
 import { headBytes, overlay, readHead, wholeBlocks, type IncrementHead } from '../../client/postgres/replication/increment.ts';
 import type { ContentSink, EntryFeed, FedFile, FileEntry, Metadata } from '../../repository/entry.ts';
 import { Backlog, type Channel } from './backlog.ts';
-import type { IncrementalBase } from './incremental.ts';
+import type { IncrementalBase, WholeFile } from './incremental.ts';
 
 /** What changed blocks may take up while the files before them are still being read. */
 const BACKLOG_BYTES = 8 << 20;
-
-export interface WholeFile {
-  readonly size: number;
-  readonly crc32c: string;
-}
 
 export interface IncrementPlace {
   /** Of the whole file, below the folder of the store. */

@@ -2,7 +2,7 @@
 import { HoldfastError } from '../../base/errors.ts';
 import { fromText, type RawName } from '../../base/raw-name.ts';
 import { Crc32c } from '../../client/postgres/crc32c.ts';
-import type { BaseBackupListener, BaseBackupStart } from '../../client/postgres/replication/base-backup.ts';
+import type { BaseBackupListener, BaseBackupStart } from '../../client/postgres/replication/backup-stream.ts';
 import { incrementOf } from '../../client/postgres/replication/increment.ts';
 import { TarStream, type TarListener, type TarMember } from '../../client/postgres/replication/tar-stream.ts';
 import type { Cut, EntryFeed, FedFile, Metadata } from '../../repository/entry.ts';

@@ -3,6 +3,7 @@ import type { Connection } from '../connection.ts';
 import { commandFailed, serverError, sqlState } from '../failure.ts';
 import { FrameReader, queryFrame } from '../wire.ts';
 import { readLsn, type Lsn } from './lsn.ts';
+import type { BaseBackupEnd, BaseBackupListener } from './backup-stream.ts';
 import { UnpackedBackup } from './unpacked-backup.ts';
 
 export interface BaseBackupOptions {
@@ -15,36 +16,6 @@ export interface BaseBackupOptions {
   readonly zstd?: boolean | undefined;
   /** After the manifest of an earlier backup was uploaded (17 and newer). */
   readonly incremental?: boolean | undefined;
-}
-
-export interface TablespaceRow {
-  /** Undefined: the data directory. */
-  readonly oid: string | undefined;
-  readonly location: string;
-  /** Estimated. */
-  readonly bytes: number;
-}
-
-export interface BaseBackupStart {
-  readonly lsn: Lsn;
-  readonly timeline: number;
-  readonly tablespaces: readonly TablespaceRow[];
-}
-
-export interface BaseBackupEnd extends Pick<BaseBackupStart, 'lsn' | 'timeline'> {
-  /** What the server said beside, such as which page of which file has a wrong checksum. */
-  readonly notices: readonly string[];
-}
-
-/** Gets the backup in its order. A promise asks to wait before more comes; what throws or rejects ends the backup. */
-export interface BaseBackupListener {
-  begin(start: BaseBackupStart): void;
-  /** A tar stream begins: of the data directory (no oid), or of a tablespace. */
-  archive(oid: string | undefined, compressed: boolean): void;
-  /** The manifest begins. */
-  manifest(): void;
-  /** Bytes of what began last; their memory is used again afterwards. */
-  data(bytes: Uint8Array, wait: (promise: Promise<void> | undefined) => void): void;
 }
 
 /** Options in parentheses since 15, a list of words before. Write-ahead log is included, so that the backup stands alone. */

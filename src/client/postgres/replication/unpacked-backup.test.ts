@@ -1,6 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import type { BaseBackupListener } from './base-backup.ts';
+import type { BaseBackupListener } from './backup-stream.ts';
 import { UnpackedBackup } from './unpacked-backup.ts';
 
 const LARGE = Buffer.alloc(30 << 20);

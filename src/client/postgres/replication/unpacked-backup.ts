@@ -1,6 +1,6 @@
 /** Unpacks the archives of a server that compresses them, off the main thread, and hands all of it on in its order. */
 import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
-import type { BaseBackupListener, BaseBackupStart } from './base-backup.ts';
+import type { BaseBackupListener, BaseBackupStart } from './backup-stream.ts';
 
 /** Packed bytes that may wait; more than one read of the socket, so that it need not stand still. */
 const BACKLOG_BYTES = 2 << 20;
