@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Secret } from '../../base/secret.ts';
 import { parseTarget } from '../../client/postgres/target.ts';
 import { TrafficMeter } from '../../client/postgres/traffic.ts';
+import { telling } from '../metered.ts';
 import type { Source } from '../source.ts';
 import { captureCluster } from './capture.ts';
 import { compareCluster } from './compare.ts';
@@ -38,7 +39,10 @@ export function openCluster(options: ClusterOptions): Source {
       const { connection } = await openSession(target);
       await connection.close();
     },
-    capture: async (context) => await captureCluster({ target: { ...target, meter: new TrafficMeter() }, checkpoint, compression, maxRate, clock }, context),
+    capture: async (context) => {
+      const meter = new TrafficMeter();
+      return await telling(meter, context, async () => await captureCluster({ target: { ...target, meter }, checkpoint, compression, maxRate, clock }, context));
+    },
     restore: async (files, manifest, request) => await restoreCluster({ files, manifest, request, directory, clock }),
     compare: async (manifest) => await compareCluster(target, manifest),
   };

@@ -4,7 +4,8 @@ import type { Secret } from '../../base/secret.ts';
 import type { Connection } from '../../client/postgres/connection.ts';
 import { parseTarget, type PostgresTarget } from '../../client/postgres/target.ts';
 import { TrafficMeter } from '../../client/postgres/traffic.ts';
-import type { Capture, CaptureContext, Source, StoreManifest } from '../source.ts';
+import { telling } from '../metered.ts';
+import type { CaptureContext, Source, StoreManifest } from '../source.ts';
 import { capturePostgres } from './capture/capture.ts';
 import { checkDumpProgram, checkRights } from './check.ts';
 import { chooseDatabases, enterServer, listDatabases, refuseMissing, vanishedDatabases } from './choose.ts';
@@ -67,24 +68,6 @@ const ANY = ['postgres'];
 async function enter<T>(server: PostgresTarget, entries: readonly string[] | undefined, work: (connection: Connection, target: PostgresTarget) => Promise<T>): Promise<T> {
   await using connection = await enterServer(server, entries);
   return await work(connection, { ...connection.target, database: server.database });
-}
-
-/** Whatever becomes of the capture, in the end it is told what went over the network. */
-async function telling(meter: TrafficMeter, context: CaptureContext, begin: () => Promise<Capture>): Promise<Capture> {
-  const tell = (): void => context.traffic?.({ received: meter.received, sent: meter.sent });
-  try {
-    const capture = await begin();
-    return {
-      ...capture,
-      [Symbol.asyncDispose]: async () => {
-        await capture[Symbol.asyncDispose]();
-        tell();
-      },
-    };
-  } catch (error) {
-    tell();
-    throw error;
-  }
 }
 
 /**
