@@ -184,3 +184,19 @@ describe('damage', () => {
     expect((await read(await openRepository(storage, password, systemClock), lost, '/data/large.bin')).equals(files['large.bin'])).toBe(true);
   });
 });
+
+describe('a reader', () => {
+  it('finds what others have written since it has loaded its index', async () => {
+    const storage = new MemoryStorage();
+    const reader = await fresh(storage);
+    const writer = await openRepository(storage, password, systemClock);
+    await store(writer, { one: noise('one', 100_000) });
+    const [first] = await reader.snapshots();
+    if (!first) throw new Error('no snapshot');
+    expect((await read(reader, first, '/data/one')).length).toBe(100_000);
+    const id = await store(writer, { two: noise('two', 100_000) });
+    const second = (await reader.snapshots()).find((snapshot) => snapshot.id === id);
+    if (!second) throw new Error('no second snapshot');
+    expect((await read(reader, second, '/data/two')).equals(noise('two', 100_000))).toBe(true);
+  });
+});

@@ -60,6 +60,8 @@ export class Repository {
   readonly #core: Core;
   readonly #clock: Clock;
   #index: BlobIndex | undefined;
+  /** The snapshots that were there when they were last listed. */
+  #listed: ReadonlySet<string> | undefined;
   #wait: LockWait | undefined;
   /** Read by `lockForWriting`, used by the first `archive`. */
   #reading: WriterReading | undefined;
@@ -152,9 +154,16 @@ export class Repository {
     return await acquireReadLock(this.#core, { clock: this.#clock, meanwhile, wait: this.#wait });
   }
 
-  /** All snapshots, oldest first. */
+  /**
+   * All snapshots, oldest first. What a snapshot refers to is in an index that is loaded after it was listed: when others have written some since
+   * the last time, as a follower of a server's log does all the while, the index for reading is loaded anew when it is needed.
+   */
   async snapshots(): Promise<readonly Snapshot[]> {
-    return await presentSnapshots(this.#core);
+    const snapshots = await presentSnapshots(this.#core);
+    const known = this.#listed;
+    this.#listed = new Set(snapshots.map(({ id }) => id));
+    if (this.#writer === undefined && !snapshots.every(({ id }) => known?.has(id) === true)) this.#index = undefined;
+    return snapshots;
   }
 
   /** Stores a tree of entries, packs and index; see archive.ts. Needs a lock. */

@@ -21,8 +21,8 @@ import type { WalStore } from './store.ts';
 import { TransactionTimes } from './times.ts';
 
 const STATUS_MS = 10_000;
-/** So often a quiet server is written down as quiet. */
-const COVER_MS = 60_000;
+/** So often, or every so many flushes, a quiet server is written down as quiet. */
+const COVER_MS = { most: 60_000, least: 2000, flushes: 6 } as const;
 /** Log in memory at which it is stored before its time. */
 const FULL_BYTES = 32 << 20;
 const MOST_WAIT_MS = 30_000;
@@ -224,6 +224,12 @@ class Follower {
 
   // ── storing ──
 
+  /** Who wants to lose little wants to know soon that nothing happened. */
+  get #coverMs(): number {
+    const { most, least, flushes } = COVER_MS;
+    return Math.min(most, Math.max(least, flushes * this.#options.store.wal.flushMs));
+  }
+
   #isDue(): boolean {
     const log = this.#log;
     if (log === undefined) return false;
@@ -233,7 +239,7 @@ class Follower {
       if (this.#goal !== undefined && log.end >= this.#goal) return true;
       return this.#oldestMs !== undefined && now - this.#oldestMs >= this.#options.store.wal.flushMs;
     }
-    return this.#histories.size > 0 || (this.#provenPoint() !== undefined && now - this.#coveredMs >= COVER_MS);
+    return this.#histories.size > 0 || (this.#provenPoint() !== undefined && now - this.#coveredMs >= this.#coverMs);
   }
 
   /** Stores again and again, until the end; then what is left. */

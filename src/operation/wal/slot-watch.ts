@@ -7,7 +7,8 @@ import type { FollowOptions } from './begin.ts';
 import type { WalEvent } from './event.ts';
 import { ServerWatch, type ServerLook } from './watch.ts';
 
-const WATCH_MS = 30_000;
+/** So often the server is asked, or every so many flushes: what it says then proves quiet times. */
+const WATCH_MS = { most: 30_000, least: 1000, flushes: 3 } as const;
 /** After a connection was made: then it stands in the server's views. */
 const FIRST_WATCH_MS = 1000;
 
@@ -76,9 +77,10 @@ export class SlotWatcher implements AsyncDisposable {
 
   async #pause(end: AbortSignal): Promise<void> {
     const began = this.#clock.elapsedMs();
+    const watchMs = Math.min(WATCH_MS.most, Math.max(WATCH_MS.least, WATCH_MS.flushes * this.#options.store.wal.flushMs));
     for (let now = began; !end.aborted; now = this.#clock.elapsedMs()) {
       const fresh = this.#connectedMs > began - FIRST_WATCH_MS && now - this.#connectedMs >= FIRST_WATCH_MS;
-      if (now - began >= WATCH_MS || fresh) return;
+      if (now - began >= watchMs || fresh) return;
       await sleep(FIRST_WATCH_MS / 4, end).catch(() => undefined);
     }
   }
