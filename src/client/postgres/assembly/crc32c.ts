@@ -22,11 +22,9 @@ export function install(): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function at(table: u32, byte: u32): u32 { return load<u32>((table << 10) + ((byte & 255) << 2)); }
 
-// @ts-ignore: decorator
 @inline
 function word(table: u32, value: u32): u32 {
   return at(table + 3, value) ^ at(table + 2, value >>> 8) ^ at(table + 1, value >>> 16) ^ at(table, value >>> 24);

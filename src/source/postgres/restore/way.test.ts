@@ -1,33 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { systemClock } from '../../../base/clock.ts';
-import { Connection } from '../../../client/postgres/connection.ts';
-import { startEmbedded, type EmbeddedServer } from '../../../client/postgres/embedded.ts';
-import { parseTarget } from '../../../client/postgres/target.ts';
-import type { RestoreReport, RestoreRequest, RestoreStep, Source } from '../../source.ts';
+import type { RestoreReport, RestoreRequest, RestoreStep } from '../../source.ts';
 import { archive, request, snapshotFiles, type Archived } from '../fixture/archive.ts';
+import { startDatabases, type Databases } from '../fixture/database.ts';
 import { zooSql } from '../fixture/zoo.ts';
-import { openPostgres } from '../postgres.ts';
 
-let folder: string;
-let server: EmbeddedServer;
+let databases: Databases;
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'holdfast-pg-'));
-  server = await startEmbedded({ folder });
-}, 60_000);
+beforeAll(async () => void (databases = await startDatabases()), 60_000);
+afterAll(async () => await databases[Symbol.asyncDispose]());
 
-afterAll(async () => {
-  await server.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-
-const urlOf = (database: string): string => server.url.replace(/\/postgres$/, `/${database}`);
-const open = (database: string): Source => openPostgres({ url: urlOf(database), clock: systemClock });
-const sql = async <T extends object>(database: string, text: string): Promise<T[]> =>
-  await Connection.with(parseTarget(urlOf(database), undefined, {}), async (connection) => await connection.query<T>(text, 'testing'));
+const open: Databases['open'] = (database) => databases.open(database);
+const sql: Databases['sql'] = async (database, text) => await databases.sql(database, text);
 const value = async (database: string, text: string): Promise<unknown> => Object.values((await sql(database, text))[0] ?? {})[0];
 
 const SHOP = `CREATE TABLE person (id serial PRIMARY KEY, name text, upper text GENERATED ALWAYS AS (upper(name)) STORED);
