@@ -5,8 +5,7 @@ import { HoldfastError } from '../../base/errors.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { extractBase, type ExtractedBase } from '../../source/cluster/extract-base.ts';
 import { refuseRunning } from '../../source/cluster/in-place.ts';
-import { addOwnConfig } from '../../source/cluster/own-config.ts';
-import { giveTree, ownerFor } from '../../source/cluster/ownership.ts';
+import { ownerFor } from '../../source/cluster/ownership.ts';
 import type { ProofLine, RestoreReport } from '../../source/source.ts';
 import type { ClusterStore } from '../../stack/stack.ts';
 import type { Context } from '../context.ts';
@@ -102,11 +101,6 @@ export async function extract(plan: RecoveryPlan, repository: Repository, data: 
   await using opened = await repository.files(base.snapshot);
   return await extractBase({
     files: opened.files, detail: base.detail, data, signal: context.signal, ...rest,
-    finish: async (building) => {
-      await addOwnConfig(opened.files, base.detail, building);
-      if (rest.owner !== undefined) await giveTree(building, rest.owner);
-      await rest.finish(building);
-    },
     step: (sentence) => context.emit({ type: 'step', store, sentence }), progress: (bytes) => context.emit({ type: 'progress', store, bytes, files: 0 }),
   });
 }

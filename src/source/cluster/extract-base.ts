@@ -10,6 +10,7 @@ import { fromText } from '../../base/raw-name.ts';
 import type { Identity } from '../../client/postgres/programs.ts';
 import type { ExtractReport, Problem, SnapshotFiles } from '../../repository/entry.ts';
 import { DATA_FOLDER, TABLESPACES_FOLDER, type ClusterDetail, type TablespaceManifest } from './manifest.ts';
+import { addOwnConfig } from './own-config.ts';
 import { giveTree } from './ownership.ts';
 
 export interface ExtractBaseOptions {
@@ -65,6 +66,7 @@ export async function extractBase(options: ExtractBaseOptions): Promise<Extracte
       await extract(`${TABLESPACES_FOLDER}/${oid}`, to);
       await relink(path.join(building, 'pg_tblspc', oid), to);
     }
+    await addOwnConfig(files, detail, building);
     // A server may be started on it already, and needs its tablespaces too; what is changed then is given afterwards.
     if (options.owner !== undefined) for (const place of made) await giveTree(place, options.owner);
     await options.finish?.(building);

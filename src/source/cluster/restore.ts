@@ -7,7 +7,6 @@ import type { ProofLine, RestoreReport, RestoreRequest, StoreManifest } from '..
 import { extractBase, type ExtractedBase } from './extract-base.ts';
 import { refuseRunning } from './in-place.ts';
 import { readClusterDetail } from './manifest.ts';
-import { addOwnConfig } from './own-config.ts';
 import { ownerFor } from './ownership.ts';
 
 export interface RestoreJob {
@@ -32,10 +31,7 @@ export async function restoreCluster({ files, manifest, request, directory, cloc
   const base = await extractBase({
     files, detail, data, owner: await ownerFor(directory), signal, tablespaces, kept: inPlace ? `${data}.before-${stamp(clock.now())}` : undefined,
     step: (sentence) => request.step(sentence), progress: (bytes) => request.progress(bytes),
-    finish: async (building) => {
-      await addOwnConfig(files, detail, building);
-      if (inPlace) await refuseRunning(data);
-    },
+    ...(inPlace && { finish: async () => await refuseRunning(data) }),
   });
   const moved = base.tablespaces.map(({ oid, path: at }) => ({ subject: `tablespace ${detail.tablespaces.find((one) => one.oid === oid)?.name ?? oid}`, equal: true, detail: `stands at ${at}` }));
   return { target: base.data, ...(base.kept === undefined ? {} : { kept: base.kept }), counts: base.counts, proof: [...proofOf(base), ...moved] };
